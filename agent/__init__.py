@@ -1,0 +1,1 @@
+"""The camera agent: everything that runs on the box beside a camera."""

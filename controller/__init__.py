@@ -1,0 +1,1 @@
+"""The controller: stores protected templates, matches cases, and decides who is asked."""

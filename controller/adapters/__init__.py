@@ -1,0 +1,1 @@
+"""Everything of the controller that touches the outside world."""

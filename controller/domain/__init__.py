@@ -1,0 +1,1 @@
+"""Pure thinking of the controller: match, trace, route, contacts. No I/O."""

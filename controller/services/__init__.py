@@ -1,0 +1,1 @@
+"""The controller's verbs, written against interfaces."""

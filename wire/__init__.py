@@ -1,0 +1,1 @@
+"""The contract between agents and controller: topics, messages, codec, signing, protection."""
