@@ -1,0 +1,1 @@
+"""The model pack and the one adapter that runs its networks."""
