@@ -27,10 +27,38 @@ def resize_centerface(source: Path, target: Path, *, width: int, height: int) ->
     inputs = [item for item in model.graph.input if item.name not in weights]
     del model.graph.input[:]
     model.graph.input.extend(inputs)
-    _set_dims(inputs[0], (1, 3, height, width))
+    _set_dims(model.graph.input[0], (1, 3, height, width))
     for output, channels in zip(model.graph.output, HEAD_CHANNELS, strict=True):
         _set_dims(output, (1, channels, height // STRIDE, width // STRIDE))
+    for node in [n for n in model.graph.node if n.op_type == "ConvTranspose"]:
+        _upsample_by_depth_to_space(model.graph, node)
     onnx.save(model, str(target))
+
+
+def _upsample_by_depth_to_space(graph: Any, node: Any) -> None:
+    """Replace a 2x2 stride-2 ConvTranspose by an equal 1x1 Conv and DepthToSpace.
+
+    onnx2tf swaps the channels of one of the three; DepthToSpace it converts exactly.
+    """
+    from onnx import helper, numpy_helper
+
+    values = {item.name: item for item in graph.initializer}
+    weight = numpy_helper.to_array(values[node.input[1]])
+    inputs, outputs = weight.shape[:2]
+    kernel = weight.transpose(2, 3, 1, 0).reshape(4 * outputs, inputs, 1, 1)
+    names = [f"{node.output[0]}_kernel", f"{node.output[0]}_bias"]
+    bias = numpy_helper.to_array(values[node.input[2]]) if len(node.input) > 2 else np.zeros(outputs)
+    arrays = [np.ascontiguousarray(kernel), np.tile(bias, 4).astype(np.float32)]
+    graph.initializer.extend(
+        numpy_helper.from_array(array, name) for array, name in zip(arrays, names, strict=True)
+    )
+    wide = f"{node.output[0]}_wide"
+    conv = helper.make_node("Conv", [node.input[0], *names], [wide], kernel_shape=[1, 1])
+    spread = helper.make_node("DepthToSpace", [wide], list(node.output), blocksize=2)
+    at = list(graph.node).index(node)
+    graph.node.remove(node)
+    graph.node.insert(at, spread)
+    graph.node.insert(at, conv)
 
 
 def _set_dims(value: Any, dims: tuple[int, ...]) -> None:

@@ -1,0 +1,1 @@
+"""What the agent sees: detect, track, align, embed, classify masks, place, redact."""
