@@ -1,0 +1,140 @@
+"""The controller's MQTT connection: persistent session, manual acknowledgement, strict TLS."""
+
+import logging
+import ssl
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from controller.errors import ControllerError
+from controller.logs import facts
+from controller.services.ports import Delivery
+
+log = logging.getLogger("controller.broker")
+KEEPALIVE_S: Final = 30
+MAX_BACKOFF_S: Final = 30
+MAX_OUTGOING: Final = 20_000
+"""Outgoing messages that wait for the broker; more are refused by paho and logged. Acks are
+cumulative and sent again, keys and queries are sent again, so none is lost for good."""
+
+
+class BrokerFailed(ControllerError):
+    """The broker cannot be used with this configuration."""
+
+
+class Broker:
+    """One connection; messages are handed to `on_delivery` and settled by whoever handled them."""
+
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        client_id: str,
+        tls: ssl.SSLContext | None,
+        username: str | None = None,
+        password: str | None = None,
+        subscriptions: Sequence[str],
+        on_delivery: Callable[[Delivery], None],
+        on_connected: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._host, self._port = host, port
+        self._subscriptions = [(topic, 1) for topic in subscriptions]
+        self._on_delivery, self._on_connected = on_delivery, on_connected
+        self._connected = threading.Event()
+        self.fatal: BrokerFailed | None = None
+        self._tls = tls
+        self._client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id, clean_session=False, manual_ack=True
+        )
+        if username is not None:
+            self._client.username_pw_set(username, password)
+        if tls is not None:
+            self._client.tls_set_context(tls)
+        self._client.reconnect_delay_set(1, MAX_BACKOFF_S)
+        self._client.max_queued_messages_set(MAX_OUTGOING)
+        self._client.max_inflight_messages_set(1000)
+        self._client.on_connect = self._connect_done
+        self._client.on_disconnect = self._disconnect_done
+        self._client.on_message = self._message_came
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether the broker has accepted this controller."""
+        return self._connected.is_set()
+
+    def connect(self) -> None:
+        """Connect in the background and stay connected; a TLS failure is fatal."""
+        try:
+            self._client.connect(self._host, self._port, KEEPALIVE_S)
+        except ssl.SSLError as error:
+            raise BrokerFailed(
+                f"broker TLS: {error.reason}; check broker.ca_file and the certificate"
+            ) from None
+        except OSError as error:
+            log.warning("broker unreachable", extra=facts(reason=str(error)))
+            self._client.connect_async(self._host, self._port, KEEPALIVE_S)
+        self._client.loop_start()
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Queue a message at QoS 1; it is sent when the broker is there."""
+        result = self._client.publish(topic, payload, qos=1, retain=retain)
+        if result.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
+            log.error("outgoing queue full", extra=facts(topic=topic))
+
+    def stop(self) -> None:
+        """Disconnect; the broker keeps the session and what comes meanwhile."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _connect_done(
+        self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:  # fmt: skip
+        if reason.is_failure:
+            self.fatal = BrokerFailed(
+                f"broker {self._host}: refuses the controller ({reason}); check user and access"
+            )
+            return
+        client.subscribe(self._subscriptions)
+        self._connected.set()
+        log.info("connected", extra=facts(host=self._host, port=self._port))
+        self._on_connected()
+
+    def _disconnect_done(
+        self, _client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:  # fmt: skip
+        self._connected.clear()
+        log.info("disconnected", extra=facts(reason=str(reason)))
+
+    def _message_came(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        mid, qos = message.mid, message.qos
+        self._on_delivery(
+            Delivery(message.topic, bytes(message.payload), lambda: _settle(client, mid, qos))
+        )
+
+
+def _settle(client: mqtt.Client, mid: int, qos: int) -> None:
+    # Of a connection that has gone meanwhile the broker sends the message again: harmless.
+    client.ack(mid, qos)
+
+
+def tls_context(
+    ca_file: Path | None, cert_file: Path | None, key_file: Path | None
+) -> ssl.SSLContext:
+    """Build a TLS context from files; raises `BrokerFailed` naming the mend."""
+    try:
+        context = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if cert_file is not None:
+            context.load_cert_chain(str(cert_file), None if key_file is None else str(key_file))
+    except (OSError, ssl.SSLError) as error:
+        raise BrokerFailed(f"broker certificates: cannot be loaded ({error})") from None
+    return context
