@@ -1,0 +1,1 @@
+"""The simulated city: clips with ground truth, light agents, broker and demo."""
