@@ -33,6 +33,7 @@ Detector = Annotated[str, typer.Option(help="centerface-float|centerface-int8|bl
 def embed(
     photo: Annotated[str, typer.Argument(help="picture file, or - for standard input")],
     detector: Detector = "centerface-float",
+    _as_json: Annotated[bool, typer.Option("--json", help="print JSON (always so)")] = True,
 ) -> None:
     """Turn a photo with exactly one face into an embedding, printed as one JSON object."""
     settings = VisionSettings(detector=detector)

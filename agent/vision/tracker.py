@@ -1,7 +1,8 @@
 """Which face in this frame is which person of the last ones.
 
 Life cycle of a track:
- 1. A detection that fits no track starts a tentative one.
+ 1. A detection that fits no track starts a tentative one, if it is sure enough to start one; a
+    weaker one may only continue a track (Zhang et al., ByteTrack, ECCV 2022).
  2. A tentative track with `CONFIRM_HITS` observations is confirmed.
  3. A tentative track that is not seen for the gap is deleted and never reported.
  4. A confirmed track that is not seen for the gap is finished. The gap is 1.5 s, or three frame
@@ -49,6 +50,7 @@ class Seen:
     bbox_xyxy: F32
     place_m: F64 | None
     embed: Callable[[], F32]
+    may_start: bool = True
 
 
 @dataclass(slots=True)
@@ -79,8 +81,10 @@ class Tracker:
     _last_us: int | None = None
     _interval_s: float = 0.0
 
-    def update(self, captured_us: int, faces: Sequence[Seen]) -> tuple[list[int], list[Track]]:
-        """Take one frame's faces; return each face's track key, and the tracks that ended."""
+    def update(
+        self, captured_us: int, faces: Sequence[Seen]
+    ) -> tuple[list[int | None], list[Track]]:
+        """Take one frame's faces; return each face's track key (or None), and the tracks ended."""
         self._learn_interval(captured_us)
         ended = self._expire(captured_us)
         assigned = self._sure_overlaps(faces)
@@ -150,7 +154,9 @@ class Tracker:
             if cost[row, column] < FORBIDDEN:
                 assigned[free_faces[row]] = free_tracks[column]
 
-    def _observe(self, captured_us: int, face: Seen, track: Track | None) -> int:
+    def _observe(self, captured_us: int, face: Seen, track: Track | None) -> int | None:
+        if track is None and not face.may_start:
+            return None
         if track is None:
             track = Track(self._next_key, captured_us, face.bbox_xyxy, face.place_m, face.embed())
             self._next_key += 1

@@ -19,7 +19,7 @@ def encode(
     partial = path.with_suffix(".part.mp4")
     with av.open(str(partial), "w") as container:
         stream = container.add_stream(
-            "libx264", rate=1, options={"crf": "18", "preset": "ultrafast", "g": "30"}
+            "libx264", rate=1, options={"crf": "26", "preset": "veryfast", "g": "30"}
         )
         stream.time_base = TIME_BASE
         stream.codec_context.time_base = TIME_BASE

@@ -38,7 +38,7 @@ class Renderer:
         self._optics = Optics(camera.height_m, camera.tilt_rad)
         self._rng = np.random.default_rng([seed, int(camera.camera_id.split("-")[1])])
         self._street = _street(self._optics, self._rng)
-        self._noise = self._rng.normal(0, 2.0, (HEIGHT + 64, WIDTH + 64, 1)).astype(np.float32)
+        self._noise = self._rng.normal(0, 1.3, (HEIGHT + 64, WIDTH + 64, 1)).astype(np.float32)
         self._cutouts = {s: load_cutout(photos, s.photo, masked=s.masked) for s in camera.stays}
         self._jackets = {s: JACKETS[int(self._rng.integers(len(JACKETS)))] for s in camera.stays}
 

@@ -16,7 +16,7 @@ F64 = NDArray[np.float64]
 CAMERAS: Final = 6
 LONG_MINUTES, SHORT_MINUTES = 16, 14
 NEAR_M: Final = 1.8
-EDGE_M: Final = 4.6
+EDGE_M: Final = 3.6
 """Nobody is in view beyond this distance from the middle of the picture."""
 WALK_M_S: Final = 1.5
 LEAD_S: Final = 8
@@ -148,7 +148,7 @@ def _together(
     minutes: int,
 ) -> tuple[tuple[Stay, ...], int]:  # fmt: skip
     """Let somebody stand beside the subject for exactly so many minutes within `NEAR_M`."""
-    depth = float(rng.uniform(4.2, 5.4))
+    depth = float(rng.uniform(3.3, 4.1))
     side = int(rng.choice([-1, 1]))
     apart = float(rng.uniform(0.85, 1.2))
     middle = float(rng.uniform(-0.4, 0.4))
@@ -179,7 +179,7 @@ def _together(
 def _alone(
     rng: np.random.Generator, person: str, photo: str, head_m: float
 ) -> tuple[tuple[Stay, ...], int]:
-    spot = (float(rng.uniform(-0.8, 0.8)), float(rng.uniform(4.2, 5.4)))
+    spot = (float(rng.uniform(-0.8, 0.8)), float(rng.uniform(3.3, 4.1)))
     arrive = LEAD_S + int(rng.integers(2, 8))
     leave = arrive + int(rng.integers(70, 100))
     side = int(rng.choice([-1, 1]))
@@ -191,8 +191,8 @@ def _camera(
     stays: tuple[Stay, ...],
 ) -> CameraScript:  # fmt: skip
     height = float(rng.uniform(3.0, 3.5))
-    # Looking at heads 4.8 m away, a little above the middle of the picture.
-    tilt = float(np.arctan2(height - 1.35, 4.8)) + float(rng.uniform(-0.02, 0.02))
+    # Looking at heads 3.8 m away, a little above the middle of the picture.
+    tilt = float(np.arctan2(height - 1.35, 3.8)) + float(rng.uniform(-0.02, 0.02))
     return CameraScript(
         camera_id, start, frames, float(place[0]), float(place[1]), height, tilt, stays
     )

@@ -1,0 +1,1 @@
+"""The records: people, devices, keys, cases, audit, cursors, on SQLAlchemy."""

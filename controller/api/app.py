@@ -1,0 +1,113 @@
+"""The HTTP API, `/v1`: thin routes over the services; every error is one JSON line."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+from uuid import UUID
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from controller.errors import ControllerError
+from controller.services.accounts import AccountService
+from controller.services.cases import CaseService
+from controller.services.evidence import EvidenceService
+from controller.services.fleet import FleetService
+from controller.services.refusals import Refusal, RowsInvalid
+from controller.services.stores import AuditStore
+
+_LOG: Final = logging.getLogger(__name__)
+MAX_JSON_BYTES: Final = 16 * 1024 * 1024
+MAX_CASE_BYTES: Final = 84 * 1024 * 1024
+
+
+class Investigator(Protocol):
+    """Starts investigations in the background."""
+
+    def start(self, case_id: UUID) -> None:
+        """Queue the investigation of a case that was claimed with `CaseService.begin`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApiParts:
+    """What the API is built from; `stats` gives figures by name (numbers only)."""
+
+    accounts: AccountService
+    cases: CaseService
+    evidence: EvidenceService
+    fleet: FleetService
+    audit: AuditStore
+    investigator: Investigator
+    stats: Callable[[], dict[str, int | float]]
+
+
+def create_app(parts: ApiParts) -> FastAPI:
+    """Return the ASGI application."""
+    # Imported here, not above: the routers use ApiParts.
+    from controller.api import case_routes, fleet_routes, upload_routes
+
+    app = FastAPI(title="Sightline", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
+    app.state.parts = parts
+    app.add_exception_handler(Refusal, _on_refusal)
+    app.add_exception_handler(ControllerError, _on_fault)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+    app.middleware("http")(_limit_and_harden)
+    for module in (fleet_routes, case_routes, upload_routes):
+        app.include_router(module.router)
+    app.include_router(fleet_routes.metrics_router)
+    return app
+
+
+def error_body(field: str, message: str) -> dict[str, Any]:
+    """Return the JSON of one error."""
+    return {"error": {"field": field, "message": " ".join(message.split())}}
+
+
+async def _limit_and_harden(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    limit = MAX_CASE_BYTES if request.url.path == "/v1/cases" else MAX_JSON_BYTES
+    length = request.headers.get("content-length")
+    if request.method in ("POST", "PUT") and (length is None or not length.isdigit()):
+        return JSONResponse(error_body("content-length", "is missing; send one"), 411)
+    if length is not None and int(length) > limit:
+        message = f"{length} bytes are more than {limit}; send less"
+        return JSONResponse(error_body("body", message), 413)
+    response = await call_next(request)
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    return response
+
+
+async def _on_refusal(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, Refusal):
+        raise error
+    body = error_body(error.field, error.message)
+    if isinstance(error, RowsInvalid):
+        body["error"]["rows"] = [
+            {"line": one.line, "field": one.field, "message": one.message} for one in error.faults
+        ]
+    return JSONResponse(body, error.status)
+
+
+async def _on_fault(_request: Request, error: Exception) -> Response:
+    _LOG.error("event=request_failed error=%s", error)
+    return JSONResponse(error_body("controller", str(error)), 500)
+
+
+async def _on_invalid(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"] if part not in ("body", "path", "query"))
+    return JSONResponse(error_body(field or "body", str(first["msg"])), 422)
+
+
+async def _on_http(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return JSONResponse(error_body("request", str(error.detail)), error.status_code)

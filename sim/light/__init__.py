@@ -1,0 +1,1 @@
+"""Light agents: real identities, keys and protocol on the wire, with strangers instead of video."""
