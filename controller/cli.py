@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from functools import wraps
 from importlib.metadata import entry_points
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, ParamSpec, TypeVar
 
 import typer
@@ -246,14 +246,20 @@ def case_report(
     case_id: _CaseId,
     out: Annotated[Path, typer.Option("--out", help="a folder")] = Path(),
 ) -> None:
-    """Write report.html and report.json."""
+    """Write report.html, report.json and the redacted pictures."""
     client = ApiClient()
     contents = {
         name: client.get_bytes(f"/v1/cases/{case_id}/{name}")
         for name in ("report.html", "report.json")
     }
-    out.mkdir(parents=True, exist_ok=True)
+    pictures = [one["file"] for one in json.loads(contents["report.json"])["evidence"]]
+    contents |= {
+        name: client.get_bytes(f"/v1/cases/{case_id}/{name}")
+        for name in pictures
+        if PurePosixPath(name).parent == PurePosixPath("evidence")
+    }
     for name, content in contents.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
         (out / name).write_bytes(content)
         _OUT.print(str(out / name), soft_wrap=True)
 

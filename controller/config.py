@@ -107,7 +107,7 @@ class EnrollerSection(_Section):
     """The separate process that turns a photo (stdin) into a probe (JSON on stdout)."""
 
     command: tuple[str, ...] = (
-        sys.executable, "-m", "agent.cli", "vision", "embed", "-", "--json",
+        sys.executable, "-m", "agent.cli", "vision", "embed", "-",
     )  # fmt: skip
     timeout_s: Annotated[float, Field(gt=0, le=600)] = 60.0
 

@@ -38,7 +38,9 @@ class ProcessEnroller:
     def enrol(self, photo: bytes) -> Enrolment:
         """Return the probe of the one face in a photo; `Invalid` naming the mend if it cannot."""
         done = self._run(photo)
-        answer = _answer(done.stdout) or _answer(done.stderr)
+        answer = _answer(done.stdout)
+        if answer is None:
+            answer = _answer(done.stderr)
         if answer is None:
             raise Invalid("photo", "the enroller gave no answer; check [enroller] command")
         if done.returncode != 0 or "error" in answer:

@@ -52,7 +52,7 @@ def embed(picture: bytes) -> F32:
 
     Raises `SimError` with the command's own line when there is not exactly one face.
     """
-    command = [sys.executable, "-m", "agent.cli", "vision", "embed", "-", "--json"]
+    command = [sys.executable, "-m", "agent.cli", "vision", "embed", "-"]
     answer = json.loads(run_command(command, stdin=picture))
     vector = np.frombuffer(base64.b64decode(answer["embedding_b64"]), dtype="<f4")
     return np.asarray(vector, dtype=np.float32)

@@ -71,6 +71,16 @@ class Demo:
         """Keys, records, gallery and stores of this run."""
         return self._settings.out / "work"
 
+    @property
+    def reference_photo(self) -> Path:
+        """The photograph that the case is opened with."""
+        return self._clips_dir / "reference.jpg"
+
+    @property
+    def timings_s(self) -> dict[str, float]:
+        """How long each finished step took."""
+        return dict(self._screen.timings_s)
+
     def run(self) -> bool:
         """Do everything; every process is stopped at the end, also on Ctrl-C or an error."""
         find_mosquitto()
@@ -88,11 +98,15 @@ class Demo:
                 shutil.rmtree(self.work, ignore_errors=True)
         return all(check.holds for check in self.results)
 
+    @property
+    def _clips_dir(self) -> Path:
+        return self._settings.cache / "clips" / f"{_scene_day()}-{self._settings.seed}"
+
     def _clips(self) -> Truth:
         with self._screen.step("clips from public-domain photographs, with their ground truth"):
             photos = self._settings.cache / "photos"
             fetch_photos(photos)
-            out = self._settings.cache / "clips" / f"{_scene_day()}-{self._settings.seed}"
+            out = self._clips_dir
             with self._screen.bar("frames") as bar:
                 make_clips(
                     self._settings.seed, _scene_day(), photos, out, lambda n, of: bar.show(n, of)

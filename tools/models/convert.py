@@ -47,8 +47,10 @@ def _upsample_by_depth_to_space(graph: Any, node: Any) -> None:
     inputs, outputs = weight.shape[:2]
     kernel = weight.transpose(2, 3, 1, 0).reshape(4 * outputs, inputs, 1, 1)
     names = [f"{node.output[0]}_kernel", f"{node.output[0]}_bias"]
-    bias = numpy_helper.to_array(values[node.input[2]]) if len(node.input) > 2 else np.zeros(outputs)
-    arrays = [np.ascontiguousarray(kernel), np.tile(bias, 4).astype(np.float32)]
+    bias = (
+        numpy_helper.to_array(values[node.input[2]]) if len(node.input) > 2 else np.zeros(outputs)
+    )
+    arrays = [np.ascontiguousarray(kernel), np.tile(bias, 4).astype("f4")]
     graph.initializer.extend(
         numpy_helper.from_array(array, name) for array, name in zip(arrays, names, strict=True)
     )
