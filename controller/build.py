@@ -1,13 +1,7 @@
 """Puts the controller together: the one place where concrete classes are chosen."""
 
-import logging
-import signal
-import threading
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Final
-
-import uvicorn
-from fastapi import FastAPI
 
 from controller.adapters.broker import Broker, tls_context
 from controller.adapters.calibrations import load_calibration
@@ -29,6 +23,7 @@ from controller.adapters.records.seen import FreshFleet, SeenAgents
 from controller.adapters.vault import open_vault, read_signing_key
 from controller.api.app import ApiParts, create_app
 from controller.config import BrokerSection, Config, ConfigInvalid
+from controller.process import Controller, Stores
 from controller.services.accounts import AccountService
 from controller.services.asking import AskingParts, AskingService
 from controller.services.background import BackgroundInvestigator
@@ -43,7 +38,6 @@ from controller.services.keys import KeyService
 from controller.services.ports import Clock, Publisher
 from wire.topics import every_agent
 
-_LOG: Final = logging.getLogger(__name__)
 _SUBSCRIPTIONS: Final = (
     every_agent("sightings", share_group="sightline-ingest"),
     every_agent("state"),
@@ -62,95 +56,6 @@ class _Outlet:
         """Hand a message to the broker; before there is one it is dropped (all are repeated)."""
         if self.broker is not None:
             self.broker.publish(topic, payload, retain=retain)
-
-
-@dataclass(frozen=True)
-class Stores:
-    """Everything durable, and the clock."""
-
-    database: Database
-    gallery: Gallery
-    seen: SeenAgents
-    fleet: FreshFleet
-    cases: SqlCases
-    queries: SqlQueries
-    evidence: SqlEvidence
-    replies: SqlReplies
-    audit: SqlAudit
-    quarantine: SqlQuarantine
-    files: EvidenceFolder
-    clock: Clock
-
-
-@dataclass(frozen=True)
-class Controller:
-    """A whole controller, not started yet; tests may leave `broker` out and publish elsewhere."""
-
-    config: Config
-    stores: Stores
-    accounts: AccountService
-    fleet: FleetService
-    keys: KeyService
-    cases: CaseService
-    evidence: EvidenceService
-    asking: AskingService
-    ingest: Ingest
-    housekeeping: Housekeeping
-    investigator: BackgroundInvestigator
-    broker: Broker | None
-    app: FastAPI
-
-    def start(self) -> None:
-        """Start ingest, housekeeping and the broker's connection."""
-        reset = self.cases.reset_interrupted()
-        _LOG.info("event=controller_started interrupted_cases=%d", reset)
-        self.ingest.start()
-        self.housekeeping.start()
-        if self.broker is not None:
-            self.broker.connect()
-
-    def stop(self) -> None:
-        """Stop in the order in which nothing is lost."""
-        self.investigator.stop()
-        self.ingest.stop()
-        if self.broker is not None:
-            self.broker.stop()
-        self.housekeeping.stop()
-        self.stores.gallery.close()
-        self.stores.database.close()
-
-    def serve(self) -> None:
-        """Serve the API until SIGTERM or SIGINT; raises the broker's fatal error if it has one."""
-        api = self.config.api
-        server = uvicorn.Server(
-            uvicorn.Config(
-                self.app,
-                host=api.host,
-                port=api.port,
-                ssl_certfile=None if api.tls_cert_file is None else str(api.tls_cert_file),
-                ssl_keyfile=None if api.tls_key_file is None else str(api.tls_key_file),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=5,
-            )
-        )
-        # uvicorn raises the signal again once it has stopped; without these we would die of it
-        # before ingest has stopped in good order.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: None)
-        watch = threading.Thread(target=self._watch_broker, args=(server,), daemon=True)
-        watch.start()
-        server.run()
-        if self.broker is not None and self.broker.fatal is not None:
-            raise self.broker.fatal
-
-    def _watch_broker(self, server: uvicorn.Server) -> None:
-        pause = threading.Event()
-        while not server.should_exit:
-            if self.broker is not None and self.broker.fatal is not None:
-                server.should_exit = True
-            pause.wait(0.5)
 
 
 def open_stores(config: Config, clock: Clock) -> Stores:
@@ -182,107 +87,146 @@ def build_controller(
     accounts: AccountService | None = None,
 ) -> Controller:
     """Put a controller together; what is passed in replaces the default."""
-    clock = clock or SystemClock()
-    sealer, signing = open_vault(config.keys_dir), read_signing_key(config.keys_dir)
-    stores = open_stores(config, clock)
-    outlet = _Outlet()
-    outlet.broker = publisher
-    cases = CaseService(
-        CaseParts(
-            cases=stores.cases,
-            fleet=stores.fleet,
-            audit=stores.audit,
-            sealer=sealer,
-            enroller=enroller
-            or ProcessEnroller(config.enroller.command, config.enroller.timeout_s),
-            evidence_files=stores.files,
-            now_us=clock.now_us,
-            retention_days=config.retention.sightings_days,
+    wiring = _Wiring(config, clock or SystemClock(), publisher)
+    return wiring.controller(
+        enroller or ProcessEnroller(config.enroller.command, config.enroller.timeout_s), accounts
+    )
+
+
+class _Wiring:
+    """The steps of putting a controller together."""
+
+    def __init__(self, config: Config, clock: Clock, publisher: Publisher | None) -> None:
+        self.config, self.clock, self.now_us = config, clock, clock.now_us
+        self.sealer, self.signing = open_vault(config.keys_dir), read_signing_key(config.keys_dir)
+        self.stores = open_stores(config, clock)
+        self.outlet = _Outlet()
+        self.outlet.broker = publisher
+
+    def controller(self, enroller: Enroller, accounts: AccountService | None) -> Controller:
+        stores = self.stores
+        cases = self._cases(enroller)
+        keys = KeyService(SqlEpochKeys(stores.database), self.sealer, cases, self.now_us)
+        housekeeping = self._housekeeping(keys, cases)
+        fleet = FleetService(stores.fleet, stores.audit, self.now_us, housekeeping.deliver)
+        evidence, asking = self._evidence(cases), self._asking(cases)
+        ingest = self._ingest(asking)
+        broker = None
+        if self.outlet.broker is None:
+            broker = _broker(self.config.broker, ingest, housekeeping)
+            self.outlet.broker = broker
+        investigation = Investigation(
+            InvestigationParts(
+                cases=cases,
+                fleet=fleet,
+                gallery=stores.gallery,
+                keys=keys,
+                asking=asking,
+                evidence=evidence,
+                queries=stores.queries,
+                calibration=load_calibration,
+                now_us=self.now_us,
+            ),
+            _limits(self.config),
         )
-    )
-    keys = KeyService(SqlEpochKeys(stores.database), sealer, cases, clock.now_us)
-    housekeeping = Housekeeping(
-        HousekeepingParts(
-            keys=keys,
-            cases=cases,
-            fleet=stores.fleet,
-            gallery=stores.gallery,
-            publisher=outlet,
-            signing=signing,
-            now_us=clock.now_us,
-            flush=stores.seen.flush,
-            retention_days=config.retention.sightings_days,
+        investigator = BackgroundInvestigator(cases, investigation.run)
+        accounts = accounts or AccountService(
+            SqlAccounts(stores.database), stores.audit, self.now_us
         )
-    )
-    fleet = FleetService(stores.fleet, stores.audit, clock.now_us, housekeeping.deliver)
-    evidence = EvidenceService(
-        EvidenceParts(
-            records=stores.evidence,
-            files=stores.files,
-            queries=stores.queries,
+        parts = ApiParts(
+            accounts=accounts,
             cases=cases,
-            sealer=sealer,
-            base_url=config.api.base_url,
-            now_us=clock.now_us,
-        )
-    )
-    asking = AskingService(
-        AskingParts(
-            cases=cases,
-            queries=stores.queries,
-            replies=stores.replies,
-            publisher=outlet,
-            signing=signing,
-            now_us=clock.now_us,
-            query_ttl_s=config.budget.query_ttl_s,
-        )
-    )
-    ingest = Ingest(
-        directory=SqlDirectory(stores.fleet),
-        gallery=stores.gallery,
-        cursors=SqlCursors(stores.database),
-        quarantine=stores.quarantine,
-        replies=stores.replies,
-        fleet=stores.seen,
-        publisher=outlet,
-        signing=signing,
-        clock=clock,
-        retention_days=config.retention.sightings_days,
-        on_reply=asking.notify,
-    )
-    investigation = Investigation(
-        InvestigationParts(
-            cases=cases,
-            fleet=fleet,
-            gallery=stores.gallery,
-            keys=keys,
-            asking=asking,
             evidence=evidence,
-            queries=stores.queries,
-            calibration=load_calibration,
-            now_us=clock.now_us,
-        ),
-        _limits(config),
-    )
-    investigator = BackgroundInvestigator(cases, investigation.run)
-    broker = None
-    if publisher is None:
-        broker = _broker(config.broker, ingest, housekeeping)
-        outlet.broker = broker
-    accounts = accounts or AccountService(SqlAccounts(stores.database), stores.audit, clock.now_us)
-    parts = ApiParts(
-        accounts=accounts,
-        cases=cases,
-        evidence=evidence,
-        fleet=fleet,
-        audit=stores.audit,
-        investigator=investigator,
-        stats=lambda: _stats(stores, ingest, broker),
-    )
-    return Controller(
-        config, stores, accounts, fleet, keys, cases, evidence, asking, ingest, housekeeping,
-        investigator, broker, create_app(parts),
-    )  # fmt: skip
+            fleet=fleet,
+            audit=stores.audit,
+            investigator=investigator,
+            stats=lambda: _stats(stores, ingest, broker),
+        )
+        return Controller(
+            config=self.config,
+            stores=stores,
+            accounts=accounts,
+            fleet=fleet,
+            keys=keys,
+            cases=cases,
+            evidence=evidence,
+            asking=asking,
+            ingest=ingest,
+            housekeeping=housekeeping,
+            investigator=investigator,
+            broker=broker,
+            app=create_app(parts),
+        )
+
+    def _cases(self, enroller: Enroller) -> CaseService:
+        return CaseService(
+            CaseParts(
+                cases=self.stores.cases,
+                fleet=self.stores.fleet,
+                audit=self.stores.audit,
+                sealer=self.sealer,
+                enroller=enroller,
+                evidence_files=self.stores.files,
+                now_us=self.now_us,
+                retention_days=self.config.retention.sightings_days,
+            )
+        )
+
+    def _housekeeping(self, keys: KeyService, cases: CaseService) -> Housekeeping:
+        return Housekeeping(
+            HousekeepingParts(
+                keys=keys,
+                cases=cases,
+                fleet=self.stores.fleet,
+                gallery=self.stores.gallery,
+                publisher=self.outlet,
+                signing=self.signing,
+                now_us=self.now_us,
+                flush=self.stores.seen.flush,
+                retention_days=self.config.retention.sightings_days,
+            )
+        )
+
+    def _evidence(self, cases: CaseService) -> EvidenceService:
+        return EvidenceService(
+            EvidenceParts(
+                records=self.stores.evidence,
+                files=self.stores.files,
+                queries=self.stores.queries,
+                cases=cases,
+                sealer=self.sealer,
+                base_url=self.config.api.base_url,
+                now_us=self.now_us,
+            )
+        )
+
+    def _asking(self, cases: CaseService) -> AskingService:
+        return AskingService(
+            AskingParts(
+                cases=cases,
+                queries=self.stores.queries,
+                replies=self.stores.replies,
+                publisher=self.outlet,
+                signing=self.signing,
+                now_us=self.now_us,
+                query_ttl_s=self.config.budget.query_ttl_s,
+            )
+        )
+
+    def _ingest(self, asking: AskingService) -> Ingest:
+        return Ingest(
+            directory=SqlDirectory(self.stores.fleet),
+            gallery=self.stores.gallery,
+            cursors=SqlCursors(self.stores.database),
+            quarantine=self.stores.quarantine,
+            replies=self.stores.replies,
+            fleet=self.stores.seen,
+            publisher=self.outlet,
+            signing=self.signing,
+            clock=self.clock,
+            retention_days=self.config.retention.sightings_days,
+            on_reply=asking.notify,
+        )
 
 
 def _limits(config: Config) -> Limits:

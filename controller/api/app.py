@@ -7,21 +7,26 @@ from typing import Any, Final, Protocol
 from uuid import UUID
 
 from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartParser
 
 from controller.errors import ControllerError
 from controller.services.accounts import AccountService
 from controller.services.cases import CaseService
 from controller.services.evidence import EvidenceService
 from controller.services.fleet import FleetService
-from controller.services.refusals import Refusal, RowsInvalid
+from controller.services.refusals import Refusal, RowsInvalid, Unauthenticated
 from controller.services.stores import AuditStore
+from controller.services.values import Principal
 
 _LOG: Final = logging.getLogger(__name__)
 MAX_JSON_BYTES: Final = 16 * 1024 * 1024
 MAX_CASE_BYTES: Final = 84 * 1024 * 1024
+_LOGIN: Final = "/v1/login"
+_BODY_LIMITS: Final = {"/v1/cases": MAX_CASE_BYTES, _LOGIN: 4_096}
 
 
 class Investigator(Protocol):
@@ -51,6 +56,8 @@ def create_app(parts: ApiParts) -> FastAPI:
 
     app = FastAPI(title="Sightline", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.parts = parts
+    # A photo must never lie on the disk in the clear, not even in a temporary file.
+    MultiPartParser.spool_max_size = MAX_CASE_BYTES
     app.add_exception_handler(Refusal, _on_refusal)
     app.add_exception_handler(ControllerError, _on_fault)
     app.add_exception_handler(RequestValidationError, _on_invalid)
@@ -70,17 +77,44 @@ def error_body(field: str, message: str) -> dict[str, Any]:
 async def _limit_and_harden(
     request: Request, call_next: Callable[[Request], Awaitable[Response]]
 ) -> Response:
-    limit = MAX_CASE_BYTES if request.url.path == "/v1/cases" else MAX_JSON_BYTES
-    length = request.headers.get("content-length")
-    if request.method in ("POST", "PUT") and (length is None or not length.isdigit()):
-        return JSONResponse(error_body("content-length", "is missing; send one"), 411)
-    if length is not None and int(length) > limit:
-        message = f"{length} bytes are more than {limit}; send less"
-        return JSONResponse(error_body("body", message), 413)
-    response = await call_next(request)
+    refused = _too_large(request)
+    if refused is None and request.method == "POST" and request.url.path != _LOGIN:
+        # Before the body: strangers must not make us read, and hold, what they send.
+        refused = await run_in_threadpool(_stranger, request)
+    response = refused if refused is not None else await call_next(request)
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Content-Type-Options"] = "nosniff"
     return response
+
+
+def _too_large(request: Request) -> Response | None:
+    if request.method not in ("POST", "PUT"):
+        return None
+    length = request.headers.get("content-length", "")
+    if not length.isdigit():
+        return JSONResponse(error_body("content-length", "is missing; send one"), 411)
+    limit = _BODY_LIMITS.get(request.url.path, MAX_JSON_BYTES)
+    if int(length) > limit:
+        message = f"{length} bytes are more than {limit}; send less"
+        return JSONResponse(error_body("body", message), 413)
+    return None
+
+
+def _stranger(request: Request) -> Response | None:
+    try:
+        authenticated(request)
+    except Refusal as refusal:
+        return JSONResponse(error_body(refusal.field, refusal.message), refusal.status)
+    return None
+
+
+def authenticated(request: Request) -> Principal:
+    """Return who sent the request's bearer token; raises `Unauthenticated`."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("token", "is missing; run `sightline login`")
+    parts: ApiParts = request.app.state.parts
+    return parts.accounts.authenticate(token.strip())
 
 
 async def _on_refusal(_request: Request, error: Exception) -> Response:

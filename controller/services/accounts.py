@@ -57,6 +57,8 @@ class AccountService:
         self._decoy = self._hasher.hash(secrets.token_hex(16))
         self._failures: OrderedDict[str, list[int]] = OrderedDict()
         self._lock = threading.Lock()
+        # Each check takes 64 MiB: more than two at a time wait.
+        self._hashing = threading.BoundedSemaphore(2)
 
     def add_user(self, name: str, role: str, password: str) -> User:
         """Add an account with an argon2id password hash; raises `Invalid` or `Conflict`."""
@@ -103,7 +105,8 @@ class AccountService:
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:
-            return self._hasher.verify(password_hash, password[:MAX_PASSWORD_CHARS])
+            with self._hashing:
+                return self._hasher.verify(password_hash, password[:MAX_PASSWORD_CHARS])
         except (VerificationError, InvalidHashError):
             return False
 

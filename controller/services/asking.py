@@ -12,6 +12,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from controller.errors import ControllerError
 from controller.services.cases import CaseService
 from controller.services.ports import Publisher, ReplyStore
 from controller.services.stores import QueryStore
@@ -35,6 +36,10 @@ from wire.topics import agent_topic
 
 _LOG: Final = logging.getLogger(__name__)
 _RECHECK_S: Final = 1.0
+
+
+class Interrupted(ControllerError):
+    """The controller stops while an investigation waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,13 @@ class AskingService:
     def __init__(self, parts: AskingParts) -> None:
         self._parts = parts
         self._came = threading.Condition()
+        self._stopped = False
+
+    def stop(self) -> None:
+        """Wake and end all who wait: the controller is about to stop."""
+        with self._came:
+            self._stopped = True
+            self._came.notify_all()
 
     def notify(self, query_id: UUID) -> None:
         """Wake whoever waits for replies; ingest calls this after a reply is durable."""
@@ -126,7 +138,10 @@ class AskingService:
             if not pending or left_s <= 0:
                 break
             with self._came:
-                self._came.wait(min(left_s, _RECHECK_S))
+                if not self._stopped:
+                    self._came.wait(min(left_s, _RECHECK_S))
+                if self._stopped:
+                    raise Interrupted("interrupted: the controller stopped; investigate again")
         key = self._parts.cases.reply_key(case)
         return [self._conclude(one, key) for one in query_ids]
 

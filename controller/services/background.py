@@ -28,8 +28,8 @@ class BackgroundInvestigator:
         self._pool.submit(self._run, case_id)
 
     def stop(self) -> None:
-        """Take no more; those that run end with the process and are reset at its next start."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Take no more and wait for those that run (stop the asking service first)."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, case_id: UUID) -> None:
         fault = "stopped by a programming error; see the controller's log"

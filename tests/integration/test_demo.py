@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,8 +69,8 @@ class Witness(Observer):
         case = SqlCases(database).case(UUID(case_id))
         database.close()
         assert case is not None
-        key = vault.unwrap(case.wrapped_key, label=f"case_key|{case_id}")
-        raw = Vault.open(key, case.reply_private_sealed, label=f"reply_key|{case_id}")
+        key = vault.unwrap(case.wrapped_key, label=f"case_key|{case.case_id.hex}")
+        raw = Vault.open(key, case.reply_private_sealed, label=f"reply_key|{case.case_id.hex}")
         self.reply_key = X25519PrivateKey.from_private_bytes(raw)
         self.secrets |= {"case key": key, "reply key": raw}
 
@@ -108,14 +107,14 @@ class Finished:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
     out = tmp_path_factory.mktemp("demo")
     text, witness = io.StringIO(), Witness()
     settings = DemoSettings(out=out, cache=CACHE, close=True, keep=True)
     demo = Demo(settings, Screen(Console(file=text, width=160)), witness)
     started_s = time.monotonic()
     demo.run()
-    yield Finished(demo, witness, out, text.getvalue(), time.monotonic() - started_s)
+    return Finished(demo, witness, out, text.getvalue(), time.monotonic() - started_s)
 
 
 def test_every_check_that_the_demo_prints_holds(finished: Finished) -> None:

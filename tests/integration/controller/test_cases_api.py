@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from controller.services.values import Principal, Role
 from tests.integration.controller.world import GOOD_PHOTO, World, error_of
 
 
@@ -157,3 +158,54 @@ def test_there_is_no_report_before_the_investigation(world: World) -> None:
 
 def holding(directory: Path, mark: bytes) -> list[Path]:
     return [p for p in directory.rglob("*") if p.is_file() and mark in p.read_bytes()]
+
+
+def test_strangers_do_not_get_their_body_read(world: World) -> None:
+    photo = bytes(3 * 1024 * 1024)
+    answer = world.request(None, "POST", "/v1/cases", files=[("photos", ("a.jpg", photo))])
+    assert error_of(answer) == (401, "token")
+    long = world.http.post("/v1/login", json={"name": "ivy", "password": "x" * 5_000})
+    assert error_of(long) == (413, "body")
+
+
+def test_a_large_photo_is_never_written_to_a_temporary_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_disk(*_: object) -> None:
+        raise AssertionError("rolled over to the disk")
+
+    monkeypatch.setattr("tempfile.SpooledTemporaryFile.rollover", no_disk)
+    answer = world.open_case(photos=(b"none:" + bytes(4 * 1024 * 1024),))
+    assert error_of(answer) == (422, "photo")
+
+
+def test_too_many_or_too_large_photos_are_refused(world: World) -> None:
+    assert error_of(world.open_case(photos=(GOOD_PHOTO,) * 9)) == (422, "photos")
+    assert error_of(world.open_case(photos=(bytes(10 * 1024 * 1024 + 1),))) == (413, "photo")
+    assert rows(world, "cases") == 0
+
+
+def test_an_interrupted_investigation_can_be_started_again(world: World) -> None:
+    case_id = world.approved_case()
+    world.controller.cases.begin(UUID(case_id), Principal("ivy", Role.INVESTIGATOR))
+    running = world.request("ivy", "POST", f"/v1/cases/{case_id}/investigate")
+    assert error_of(running) == (409, "state")
+    assert world.controller.cases.reset_interrupted() == 1
+    case = world.request("ivy", "GET", f"/v1/cases/{case_id}").json()
+    assert case["state"] == "failed"
+    assert "restart" in case["error"]
+    again = world.request("ivy", "POST", f"/v1/cases/{case_id}/investigate")
+    assert again.status_code == 202
+
+
+def test_retention_destroys_days_and_their_keys(world: World) -> None:
+    keys = world.controller.keys
+    world.controller.housekeeping.tick()
+    first = min(keys.known_epochs())
+    world.clock.advance(days=14)
+    world.controller.housekeeping.tick()
+    assert first not in keys.known_epochs()
+    assert max(keys.known_epochs()) == first + 14 + 4
+    before = len(world.outbox.of_kind("keys"))
+    world.controller.housekeeping.tick()
+    assert len(world.outbox.of_kind("keys")) == before

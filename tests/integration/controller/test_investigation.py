@@ -156,6 +156,21 @@ def test_a_silent_agent_is_shown_as_unanswered(city: tuple[World, list[Box]]) ->
     assert [visit["camera_id"] for visit in report["trace"]] == ["cam-1", "cam-2"]
 
 
+def test_stopping_the_controller_ends_an_investigation_that_waits(
+    city: tuple[World, list[Box]],
+) -> None:
+    world, _ = city
+    world.outbox.listeners.clear()
+    case_id = world.approved_case()
+    world.request("ivy", "POST", f"/v1/cases/{case_id}/investigate")
+    wait_until(lambda: world.outbox.of_kind("queries"))
+    world.controller.asking.stop()
+    world.controller.investigator.stop()
+    case = world.request("ivy", "GET", f"/v1/cases/{case_id}").json()
+    assert case["state"] == "failed"
+    assert case["error"].startswith("interrupted")
+
+
 def test_closing_during_an_investigation_ends_it(city: tuple[World, list[Box]]) -> None:
     world, _boxes = city
     case_id = world.approved_case()

@@ -143,6 +143,7 @@ class World:
         return case_id
 
     def close(self) -> None:
+        self.controller.asking.stop()
         self.controller.investigator.stop()
         self.controller.stores.gallery.close()
         self.controller.stores.database.close()
