@@ -5,7 +5,8 @@ A candidate is a node. A chain of nodes is a hypothesis of where the subject was
     product over its nodes of exp(llr - cost),
 
 where the cost is the log prior odds against a sighting being the subject's: high for one out of
-the blue, low for one that follows the last in the same camera within moments. Only feasible steps
+the blue, lower by `near_relief` for one within a short walk and half an hour of the last (about one
+in twenty of a day's sightings is), low for one in the same camera within moments. Only feasible steps
 are edges (nobody is at two places, nobody walks faster than `speed_m_s`). The best chain is the
 trace (Viterbi, 1967); a node's posterior is the weight of all chains through it as a share of all
 chains (Rabiner, 1989, forward-backward on a graph of subsets).
@@ -35,6 +36,9 @@ class TraceSettings:
     sightings_expected: float = 10.0
     continuity_s: float = 45.0
     continuity_cost: float = 1.0
+    near_s: float = 1800.0
+    near_m: float = 600.0
+    near_relief: float = 3.0
     accept_posterior: float = 0.9
     review_posterior: float = 0.05
     merge_gap_s: float = 45.0
@@ -105,7 +109,10 @@ def _edge_costs(
     order = np.arange(len(nodes))
     possible &= order[:, None] < order[None, :]
     near = same & (gap <= settings.continuity_s)
-    cost = np.where(near, settings.continuity_cost, settings.entry_cost)
+    walkable = (gap <= settings.near_s) & (between <= settings.near_m)
+    nearby_cost = max(settings.continuity_cost, settings.entry_cost - settings.near_relief)
+    cost = np.where(walkable, nearby_cost, settings.entry_cost)
+    cost = np.where(near, settings.continuity_cost, cost)
     return np.where(possible, cost, np.inf)
 
 
