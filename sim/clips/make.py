@@ -29,7 +29,7 @@ from sim.clips.script import (
 from sim.errors import SimError
 from sim.photos import photo_named
 
-GENERATOR_VERSION: Final = 1
+GENERATOR_VERSION: Final = 2
 STAMP: Final = "done.json"
 Progress = Callable[[int, int], None]
 

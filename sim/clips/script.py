@@ -82,7 +82,7 @@ def write_script(seed: int, scene_day: date, *, subject_masked_camera: bool = Fa
     reference, in_clips = shots[0], shots[1:]
     photos = [str(p) for p in rng.permutation(["biden.jpg", "astronaut.png"])]
     people = {"p1": photos[0], "p2": photos[1]}
-    heads = {person: float(rng.uniform(1.50, 1.62)) for person in ("p0", "p1", "p2")}
+    heads = {person: float(rng.uniform(1.52, 1.60)) for person in ("p0", "p1", "p2")}
     ids = [f"cam-{i:02d}" for i in rng.permutation(np.arange(1, CAMERAS + 1))]
     places = _places(rng)
     first_part = int(rng.integers(6, 11))
@@ -148,12 +148,12 @@ def _together(
     minutes: int,
 ) -> tuple[tuple[Stay, ...], int]:  # fmt: skip
     """Let somebody stand beside the subject for exactly so many minutes within `NEAR_M`."""
-    depth = float(rng.uniform(3.3, 4.1))
+    depth = float(rng.uniform(3.3, 3.9))
     side = int(rng.choice([-1, 1]))
-    apart = float(rng.uniform(0.85, 1.2))
+    apart = float(rng.uniform(0.8, 1.0))
     middle = float(rng.uniform(-0.4, 0.4))
     mine = (middle - side * apart / 2, depth)
-    theirs = (middle + side * apart / 2, depth + float(rng.uniform(-0.15, 0.15)))
+    theirs = (middle + side * apart / 2, depth + float(rng.uniform(-0.05, 0.05)))
     arrive = LEAD_S + int(rng.integers(4, 12))
     comes = arrive + int(rng.integers(10, 25))
     photo, masked, head = subject
@@ -190,7 +190,7 @@ def _camera(
     rng: np.random.Generator, camera_id: str, start: datetime, frames: int, place: F64,
     stays: tuple[Stay, ...],
 ) -> CameraScript:  # fmt: skip
-    height = float(rng.uniform(3.0, 3.5))
+    height = float(rng.uniform(3.4, 3.8))
     # Looking at heads 3.8 m away, a little above the middle of the picture.
     tilt = float(np.arctan2(height - 1.35, 3.8)) + float(rng.uniform(-0.02, 0.02))
     return CameraScript(

@@ -2,7 +2,8 @@
 
 Needs the `models` extra and, for what is learned from faces (adaptation, mask classifier,
 int8 calibration), a folder of aligned crops with `masked/` and `unmasked/`. Without it those
-files are kept as committed and only the converted networks are rebuilt.
+files are taken as committed and only the converted networks are rebuilt. The mask classifier
+is trained by `tools.models.train_mask`, whose report is kept with the others.
 """
 
 import argparse
@@ -26,6 +27,11 @@ from tools.models.sources import (
     fetch,
 )  # fmt: skip
 
+COMMITTED = Path(__file__).parents[2] / "agent" / "models"
+LEARNED = (
+    "adaptation_w1.npz", "mask_v1.tflite", "measured.json",
+    "centerface_640x384_int8.tflite", "mobilefacenet_int8.tflite",
+)  # fmt: skip
 HELD_OUT_SHARE = 0.25
 SEED = 20_261_101
 
@@ -36,11 +42,19 @@ def build_networks(out: Path, work: Path) -> None:
     convert.resize_centerface(
         fetch(CENTERFACE, work), sized, width=convert.DETECT_W, height=convert.DETECT_H
     )
-    shutil.copy(convert.onnx_to_tflite(sized, work / "tf"),
+    shutil.copyfile(convert.onnx_to_tflite(sized, work / "tf"),
                 out / "centerface_640x384_float.tflite")  # fmt: skip
     convert.mobilefacenet_to_batch_1(fetch(MOBILEFACENET, work), out / "mobilefacenet_float.tflite")
-    shutil.copy(fetch(BLAZEFACE_FULL, work), out / "blazeface_full_range.tflite")
-    shutil.copy(fetch(BLAZEFACE_SHORT, work), out / "blazeface_short_range.tflite")
+    shutil.copyfile(fetch(BLAZEFACE_FULL, work), out / "blazeface_full_range.tflite")
+    shutil.copyfile(fetch(BLAZEFACE_SHORT, work), out / "blazeface_short_range.tflite")
+
+
+def take_learned(out: Path) -> None:
+    """Copy the committed files that need faces into a folder that has none of them yet."""
+    out.mkdir(parents=True, exist_ok=True)
+    for name in LEARNED:
+        if not (out / name).exists():
+            shutil.copyfile(COMMITTED / name, out / name)
 
 
 def street_scenes(crops: c.U8, count: int, seed: int) -> np.ndarray:
@@ -101,9 +115,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder with masked/ and unmasked/ crops")
     args = parser.parse_args()
     args.work.mkdir(parents=True, exist_ok=True)
+    take_learned(args.out)
     build_networks(args.out, args.work)
     report_file = args.out / "measured.json"
-    report = json.loads(report_file.read_text()) if report_file.exists() else {}
+    report = json.loads(report_file.read_text())
     if args.data is not None:
         crops = np.concatenate([c.read_crops(args.data / k)[0] for k in ("masked", "unmasked")])
         build_int8(args.out, args.work, crops)

@@ -39,7 +39,7 @@ def entries() -> list[Entry]:
     resized = "graph dimensions set to 1x3x384x640, onnx2tf to float32"
     detector = {"input": "1x384x640x3 RGB 0..255", "output": DETECTOR_OUT}
     embedder = {"input": EMBEDDER_IN, "output": "1x192, L2-normalise, then adapt"}
-    static = "static int8 weights and activations, float edges, calibrated on crops"
+    static = "static int8 weights and activations, int8 edges, calibrated on crops"
     blaze = {"transformation": "none", "output": "SSD boxes and 6 landmarks, anchors as packaged"}
     return [
         _entry("detector", "centerface-float", "centerface_640x384_float.tflite", CENTERFACE,
@@ -69,9 +69,35 @@ def write(out: Path, report: dict[str, Any], sha256_of: Callable[[Path], str]) -
     for entry in entries():
         path = out / entry["file"]
         facts = entry | {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        facts |= _measured(entry["role"], entry["variant"], report)
         lines += ["[[file]]", *(f"{k} = {_toml(v)}" for k, v in facts.items()), ""]
     lines += _calibration(report["adaptation"])
     (out / "manifest.toml").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _measured(role: str, variant: str, report: dict[str, Any]) -> Entry:
+    """Pick what was measured on one file; times are one thread, x86-64, milliseconds."""
+    int8, mask = report.get("int8", {}), report.get("mask", {})
+    chosen: dict[tuple[str, str], dict[str, Any]] = {}
+    if int8:
+        chosen["detector", "centerface-float"] = {"ms": int8["detector_ms"][0]}
+        chosen["detector", "centerface-int8"] = {
+            "ms": int8["detector_ms"][1],
+            "detections_kept": int8["detections_kept"],
+            "of_float_detections": int8["detections_float"],
+            "extra_detections": int8["detections_extra"],
+        }
+        chosen["embedder", "float"] = {"ms": int8["embedder_ms"][0]}
+        chosen["embedder", "int8"] = {
+            "ms": int8["embedder_ms"][1],
+            "cosine_to_float_mean": int8["embedder_cosine_mean"],
+            "cosine_to_float_min": int8["embedder_cosine_min"],
+        }
+    if mask:
+        keys = ("held_out", "balanced_accuracy", "balanced_accuracy_28px", "drawn_masks_found")
+        chosen["mask", "float"] = {k: mask[k] for k in keys}
+    measured = chosen.get((role, variant))
+    return {} if measured is None else {"measured": measured}
 
 
 def _calibration(measured: dict[str, Any]) -> list[str]:
@@ -104,7 +130,9 @@ GENUINE_SD = 0.13
 
 
 def _toml(value: object) -> str:
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{k} = {_toml(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, int | float):
+        return str(round(value, 4))
     text = str(value).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
