@@ -1,7 +1,7 @@
 """The clips' scripts hold what the demo promises, whatever the seed."""
 
 from datetime import date, timedelta
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def test_the_subject_has_time_to_walk_from_camera_to_camera(seed: int) -> None:
     script = write_script(seed, DAY)
     seen = [c for c in script.cameras if any(s.person == SUBJECT for s in c.stays)]
     seen.sort(key=lambda c: c.start_utc)
-    for before, after in zip(seen, seen[1:], strict=False):
+    for before, after in pairwise(seen):
         left = before.start_utc + timedelta(seconds=before.frames)
         walk_m = float(np.hypot(before.x_m - after.x_m, before.y_m - after.y_m))
         assert 80 <= walk_m <= 400
