@@ -13,11 +13,6 @@ TAIL_SD: Final = 4.0
 """Beyond this many standard deviations a log-likelihood goes on as a straight line, so that one
 extreme cosine cannot outweigh everything else."""
 MAX_LLR: Final = 25.0
-LOOK_ALIKE_SHARE: Final = 0.003
-"""Strangers who look alike more than a normal distribution allows (kin, style, poor pictures). The
-measured upper 0.1 % of strangers lies at 0.54 where a normal one would end at 0.45; without this
-tail a cosine of 0.6 would be believed far too readily among tens of thousands of strangers."""
-LOOK_ALIKE_SHIFT_SD: Final = 2.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,30 +28,16 @@ class PairModel:
         """Return the log-likelihood ratio of a cosine; rises with the cosine everywhere.
 
         Above the genuine mean a genuine face is taken as no less likely than at the mean: to be
-        more similar than usual is no evidence against. A small share of the strangers are
-        look-alikes (`LOOK_ALIKE_SHARE`).
+        more similar than usual is no evidence against.
         """
-        genuine = _log_density(
-            min(similarity, self.genuine_mean), self.genuine_mean, self.genuine_sd
-        )
-        return float(np.clip(genuine - self._log_impostor(similarity), -MAX_LLR, MAX_LLR))
-
-    def _log_impostor(self, similarity: float) -> float:
-        alike_mean = self.impostor_mean + LOOK_ALIKE_SHIFT_SD * self.impostor_sd
-        usual = _log_density(
-            max(similarity, self.impostor_mean), self.impostor_mean, self.impostor_sd
-        )
-        alike = _log_density(max(similarity, alike_mean), alike_mean, self.impostor_sd)
-        return float(
-            np.logaddexp(np.log1p(-LOOK_ALIKE_SHARE) + usual, np.log(LOOK_ALIKE_SHARE) + alike)
-        )
+        genuine = _log_density(min(similarity, self.genuine_mean), self.genuine_mean,
+                               self.genuine_sd)  # fmt: skip
+        impostor = _log_density(max(similarity, self.impostor_mean), self.impostor_mean,
+                                self.impostor_sd)  # fmt: skip
+        return float(np.clip(genuine - impostor, -MAX_LLR, MAX_LLR))
 
     def threshold(self, *, strangers: int, false_candidates: float) -> float:
-        """Return the cosine that this many of that many strangers are expected to exceed.
-
-        Look-alikes are left out here on purpose: they make what is believed stricter, while what
-        is looked at should rather be too much than too little.
-        """
+        """Return the cosine that this many of that many strangers are expected to exceed."""
         share = min(max(false_candidates / max(strangers, 1), 1e-12), 0.5)
         return float(self.impostor_mean + self.impostor_sd * norm.isf(share))
 

@@ -90,6 +90,7 @@ def mobilefacenet_to_batch_1(source: Path, target: Path) -> None:
             tensor.shape[0] = 1
         if tensor.name.endswith(b"SpatialSqueeze_shape"):
             buffer.data = np.frombuffer(np.array([1, 192], "<i4").tobytes(), np.uint8)
+    _name_signature(model)
     _write_flatbuffer(model, target)
 
 
