@@ -2,6 +2,7 @@
 
 import logging
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -61,6 +62,7 @@ class Broker:
         self._client.max_queued_messages_set(MAX_OUTGOING)
         self._client.max_inflight_messages_set(1000)
         self._client.on_connect = self._connect_done
+        self._client.on_connect_fail = self._connect_failed
         self._client.on_disconnect = self._disconnect_done
         self._client.on_message = self._message_came
 
@@ -73,11 +75,9 @@ class Broker:
         """Connect in the background and stay connected; a TLS failure is fatal."""
         try:
             self._client.connect(self._host, self._port, KEEPALIVE_S)
-        except ssl.SSLError as error:
-            raise BrokerFailed(
-                f"broker TLS: {error.reason}; check broker.ca_file and the certificate"
-            ) from None
         except OSError as error:
+            if _is_tls_failure(error):
+                raise _tls_failed(error) from None
             log.warning("broker unreachable", extra=facts(reason=str(error)))
             self._client.connect_async(self._host, self._port, KEEPALIVE_S)
         self._client.loop_start()
@@ -107,6 +107,14 @@ class Broker:
         log.info("connected", extra=facts(host=self._host, port=self._port))
         self._on_connected()
 
+    def _connect_failed(self, client: mqtt.Client, _data: Any) -> None:
+        # paho swallows the reason of a later attempt, but calls this while it is being handled.
+        reason = sys.exc_info()[1]
+        if reason is not None and _is_tls_failure(reason):
+            self.fatal = _tls_failed(reason)
+            log.error("TLS failed", extra=facts(reason=str(self.fatal)))
+            client.disconnect()
+
     def _disconnect_done(
         self, _client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode,
         _properties: Properties | None,
@@ -124,6 +132,18 @@ class Broker:
 def _settle(client: mqtt.Client, mid: int, qos: int) -> None:
     # Of a connection that has gone meanwhile the broker sends the message again: harmless.
     client.ack(mid, qos)
+
+
+def _is_tls_failure(error: BaseException) -> bool:
+    # A peer that hangs up in the handshake may be a broker that is just going down.
+    return isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError)
+
+
+def _tls_failed(error: BaseException) -> BrokerFailed:
+    return BrokerFailed(
+        f"broker TLS: {getattr(error, 'reason', error)}; check broker.ca_file and the certificate "
+        "(there is no plaintext fallback)"
+    )
 
 
 def tls_context(

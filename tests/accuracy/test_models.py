@@ -51,7 +51,8 @@ def facts(name: str) -> Photo:
 def picture(name: str, masked: bool, face_px: int) -> U8:
     """The photograph with its face at this width, after a mask was drawn at full size."""
     photo = facts(name)
-    image = cv2.cvtColor(cv2.imread(str(photo_files()[name])), cv2.COLOR_BGR2RGB)
+    read = np.asarray(cv2.imread(str(photo_files()[name])), np.uint8)
+    image = np.asarray(cv2.cvtColor(read, cv2.COLOR_BGR2RGB), np.uint8)
     if masked:
         image = _draw_mask(image, photo)
     scale = face_px / (photo.face_xyxy[2] - photo.face_xyxy[0])
@@ -59,12 +60,14 @@ def picture(name: str, masked: bool, face_px: int) -> U8:
     return np.asarray(small, np.uint8)
 
 
+@lru_cache(maxsize=128)
 def face_of(name: str, masked: bool, face_px: int, detector: str = "centerface-float") -> Detection:
     found = DETECTORS[detector].detect(picture(name, masked, face_px), threshold=DETECT_AT)
     assert len(found) == 1, f"{name}: {len(found)} faces"
     return found[0]
 
 
+@lru_cache(maxsize=128)
 def embedding(name: str, masked: bool, face_px: int, variant: str = "float") -> F32:
     embedder = EMBEDDERS[variant]
     face = face_of(name, masked, face_px)
