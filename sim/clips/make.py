@@ -1,6 +1,7 @@
 """Make a clip set: six clips, their ground truth, and the reference photograph."""
 
 import json
+import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -88,7 +89,9 @@ def truth_of(script: Script) -> dict[str, Any]:
 def _render_all(script: Script, photos: Path, out: Path, progress: Progress) -> None:
     total, done = sum(c.frames for c in script.cameras), 0
     longest_first = sorted(script.cameras, key=lambda c: -c.frames)
-    with ProcessPoolExecutor(max_workers=2) as pool:
+    # Forking a process that runs threads (a database, a progress bar) can deadlock its children.
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=2, mp_context=fresh) as pool:
         jobs = {
             pool.submit(render_clip, camera, photos, out, script.seed): camera
             for camera in longest_first
