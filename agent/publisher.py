@@ -1,6 +1,7 @@
 """From finished tracklets to the store and the spool."""
 
 import logging
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -36,6 +37,9 @@ class Publisher:
         self._space_id, self._variant = space_id, variant
         self._quality_floor, self._spool_max_bytes = quality_floor, spool_max_bytes
         self.sightings_total = 0
+        # Capture and main thread both publish: reading what is ready and marking it as spooled
+        # belong together, or a tracklet would be batched twice.
+        self._lock = threading.Lock()
 
     def keep(self, tracklet: FinishedTracklet) -> UUID:
         """Store a finished tracklet, protected at once if its epoch's key is here."""
@@ -77,14 +81,15 @@ class Publisher:
         Returns the number of sightings spooled.
         """
         done = 0
-        while self._store.spool_size()[1] < self._spool_max_bytes:
-            ready = self._store.in_state(READY, limits.MAX_SIGHTINGS_PER_BATCH)
-            if not ready:
-                break
-            batch = [t for t in ready if t.shard == ready[0].shard]
-            self._spool(batch)
-            done += len(batch)
-        self.sightings_total += done
+        with self._lock:
+            while self._store.spool_size()[1] < self._spool_max_bytes:
+                ready = self._store.in_state(READY, limits.MAX_SIGHTINGS_PER_BATCH)
+                if not ready:
+                    break
+                batch = [t for t in ready if t.shard == ready[0].shard]
+                self._spool(batch)
+                done += len(batch)
+            self.sightings_total += done
         return done
 
     def _spool(self, batch: Sequence[StoredTracklet]) -> None:
