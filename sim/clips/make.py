@@ -3,10 +3,11 @@
 import json
 import multiprocessing
 import shutil
+import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
@@ -89,21 +90,21 @@ def truth_of(script: Script) -> dict[str, Any]:
 def _render_all(script: Script, photos: Path, out: Path, progress: Progress) -> None:
     total, done = sum(c.frames for c in script.cameras), 0
     longest_first = sorted(script.cameras, key=lambda c: -c.frames)
+    render = partial(render_clip, photos=photos, out=out, seed=script.seed)
     # Forking a process that runs threads (a database, a progress bar) can deadlock its children.
-    fresh = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max_workers=2, mp_context=fresh) as pool:
-        jobs = {
-            pool.submit(render_clip, camera, photos, out, script.seed): camera
-            for camera in longest_first
-        }
-        for job in as_completed(jobs):
-            job.result()
-            done += jobs[job].frames
+    # Leaving the pool, as by Ctrl-C, ends its processes.
+    with multiprocessing.get_context("spawn").Pool(2, _leave_interrupts_to_parent) as pool:
+        for frames in pool.imap_unordered(render, longest_first):
+            done += frames
             progress(done, total)
 
 
-def render_clip(camera: CameraScript, photos: Path, out: Path, seed: int) -> None:
-    """Write one camera's clip and its frame-by-frame truth."""
+def _leave_interrupts_to_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def render_clip(camera: CameraScript, photos: Path, out: Path, seed: int) -> int:
+    """Write one camera's clip and its frame-by-frame truth; return how many frames."""
     cv2.setNumThreads(1)
     renderer = Renderer(camera, photos, seed)
     lines: list[str] = []
@@ -121,6 +122,7 @@ def render_clip(camera: CameraScript, photos: Path, out: Path, seed: int) -> Non
 
     encode(out / f"{camera.camera_id}.mp4", frames(), (WIDTH, HEIGHT))
     (out / f"{camera.camera_id}.frames.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return camera.frames
 
 
 def _camera(camera: CameraScript) -> dict[str, Any]:
