@@ -5,17 +5,22 @@ Life cycle of a track:
     weaker one may only continue a track (Zhang et al., ByteTrack, ECCV 2022).
  2. A tentative track with `CONFIRM_HITS` observations is confirmed.
  3. A tentative track that is not seen for the gap is deleted and never reported.
- 4. A confirmed track that is not seen for the gap is finished. The gap is 1.5 s, or three frame
+ 4. A confirmed track that is not seen for the gap is finished. The gap is 2.5 s, or three frame
     intervals where frames come more slowly.
- 5. A track whose appearance no longer fits, though its box does, is finished; the face starts a
-    new one (two people swapped places between frames).
+ 5. A track that takes `DOUBTS` faces on end which fit by place but not by appearance gives them
+    up: it goes back to its last face that fitted and waits there for its gap, and the face
+    starts a new track (two people swapped places unnoticed).
 
-Association: a box that overlaps exactly one track, and that track only this box, is taken at
-once. For all others place and appearance decide together (Hungarian assignment), gated by how
-far a person can have walked in the time between, so that one frame a second works as well as 30.
+Association: every pair of face and track has a log-likelihood ratio, "this person" against
+"somebody new". Its first part is the place: a Kalman filter predicts the box, less and less
+surely while nobody is seen. Its second part, the appearance, costs an embedding: it is worked out
+only where the place leaves a doubt (at 5 frames a second and below always), in a track's first
+faces, and every `check_every` faces. The assignment with the largest sum wins (Hungarian method);
+a pair below zero is never joined.
 """
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,21 +28,33 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from agent.vision.boxes import iou_matrix as iou
-
 CONFIRM_HITS: Final = 2
-MIN_GAP_S: Final = 1.5
+MIN_GAP_S: Final = 2.5
 GAP_INTERVALS: Final = 3.0
-OVERLAP_SURE: Final = 0.4
-SPEED_LIMIT_M_S: Final = 3.0
-PLACE_SLACK_M: Final = 0.8
-SPEED_LIMIT_BOXES_S: Final = 13.0
-"""A head box is about 0.23 m high, so 3 m/s are 13 boxes a second."""
-PLACE_SLACK_BOXES: Final = 1.5
-SIMILAR: Final = 0.30
-"""Least raw cosine for a jump without overlap; strangers lie at 0.03-0.2 +/- 0.18."""
-SIMILAR_WITH_OVERLAP: Final = 0.10
-FORBIDDEN: Final = 1e6
+DOUBTS: Final = 3
+DOUBT_BELOW: Final = -2.0
+"""A face whose appearance has a log ratio below this is a doubt; above zero it ends all doubts."""
+
+SPEED_SD: Final = np.array([5.0, 3.0, 0.25])
+"""How people may move at first: across, up and down in face heights/s (5: 1.2 m/s); log size/s."""
+UNREST: Final = np.array([6.0, 6.0, 0.03])
+"""Spectral density of the acceleration (people turn and stop), per s^3, units squared as above."""
+NOISE_SD: Final = np.array([0.08, 0.08, 0.07])
+TAIL: Final = 4.0
+"""Scatter of a detected box: centre in face heights, log size; degrees of freedom (Student's t),
+as sudden turns are commoner than in a normal distribution."""
+NEW_FACES: Final = 0.01
+"""Density of faces that belong to no track, per squared face height and unit of log size."""
+SURE: Final = 6.5
+"""A place decides alone if its log ratio is above this and every rival's is below zero."""
+SAME_SLOPE: Final = 20.0
+SAME_FROM: Final = 0.44
+SAME_LIMIT: Final = 8.0
+"""Log ratio of appearance: slope * (cosine - from), and no more, as a face may be turned away.
+Raw cosines of strangers lie at 0.1-0.2 +/- 0.18, of the same person at 0.5-0.9."""
+YOUNG: Final = 3
+MEMORY: Final = 8
+"""A track's first `YOUNG` faces are all embedded; its appearance is a mean of about `MEMORY`."""
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -45,12 +62,53 @@ F64 = NDArray[np.float64]
 
 @dataclass(slots=True)
 class Seen:
-    """One face of a frame as the tracker needs it; `embed` is called only when in doubt."""
+    """One face of a frame; `embed` is called only when in doubt, and `place_m` is not needed."""
 
     bbox_xyxy: F32
     place_m: F64 | None
     embed: Callable[[], F32]
     may_start: bool = True
+
+
+class Motion:
+    """Kalman filter at constant velocity: centre in pixels and log height of one box.
+
+    `state` is (2, 3): values, and their change a second. `covariance` is (3, 2, 2); its pixels
+    are in units of the box's height, so that near and far people move alike. Both arrays are
+    replaced and never written to, so that a shallow copy is a copy.
+    """
+
+    def __init__(self, bbox_xyxy: F32) -> None:
+        self.state = np.stack([_measure(bbox_xyxy), np.zeros(3)])
+        self.covariance = np.zeros((3, 2, 2))
+        self.covariance[:, 0, 0], self.covariance[:, 1, 1] = NOISE_SD**2, SPEED_SD**2
+
+    def predict(self, step_s: float) -> None:
+        """Move on in time."""
+        move = np.array([[1.0, step_s], [0.0, 1.0]])
+        unrest = np.array([[step_s**3 / 3, step_s**2 / 2], [step_s**2 / 2, step_s]])
+        self.state = move @ self.state
+        self.covariance = move @ self.covariance @ move.T + UNREST[:, None, None] * unrest
+
+    def log_ratio(self, boxes_xyxy: F32) -> F64:
+        """Return (n,) log-likelihood ratios of (n, 4) boxes against new faces."""
+        spread = self.covariance[:, 0, 0] + NOISE_SD**2
+        off = (_measure(boxes_xyxy) - self.state[0]) / self._scale
+        far = np.sum(off**2 / spread, axis=1)
+        peak = -0.5 * float(np.sum(np.log(2 * np.pi * spread)))
+        return np.asarray(peak - np.log(NEW_FACES) - 0.5 * (TAIL + 3) * np.log1p(far / TAIL))
+
+    def observe(self, bbox_xyxy: F32) -> None:
+        """Take a box into account."""
+        first = self.covariance[:, :, 0]
+        gain = first / (first[:, :1] + NOISE_SD[:, None] ** 2)
+        off = (_measure(bbox_xyxy) - self.state[0]) / self._scale
+        self.state = self.state + gain.T * off * self._scale
+        self.covariance = self.covariance - gain[:, :, None] * self.covariance[:, None, 0, :]
+
+    @property
+    def _scale(self) -> F64:
+        return np.asarray(np.exp(self.state[0, 2] * np.array([1.0, 1.0, 0.0])))
 
 
 @dataclass(slots=True)
@@ -59,16 +117,43 @@ class Track:
 
     key: int
     last_us: int
-    bbox_xyxy: F32
-    place_m: F64 | None
     appearance: F32
+    motion: Motion
+    trusted: Motion
+    trusted_us: int
     hits: int = 1
+    embedded: int = 1
     since_check: int = 0
+    doubts: int = 0
 
     @property
     def confirmed(self) -> bool:
         """Tell whether the track has been seen often enough to be reported."""
         return self.hits >= CONFIRM_HITS
+
+    def resemblance(self, embedding: F32) -> float:
+        """Return the log-likelihood ratio of an appearance."""
+        ratio = SAME_SLOPE * (float(embedding @ self.appearance) - SAME_FROM)
+        return float(np.clip(ratio, -SAME_LIMIT, SAME_LIMIT))
+
+    def go_back(self, captured_us: int) -> None:
+        """Give up the faces since the last one that fitted: they were somebody else's."""
+        self.motion = copy(self.trusted)
+        self.motion.predict((captured_us - self.trusted_us) / 1e6)
+        self.last_us, self.doubts = self.trusted_us, 0
+
+    def check(self, captured_us: int, embedding: F32) -> None:
+        """Learn from an appearance that fits, count one that does not."""
+        self.since_check = 0
+        fits = self.resemblance(embedding)
+        if fits <= 0:
+            self.doubts += fits < DOUBT_BELOW
+            return
+        self.doubts, self.trusted, self.trusted_us = 0, copy(self.motion), captured_us
+        weight = 1 / min(self.embedded + 1, MEMORY)
+        mixed = (1 - weight) * self.appearance + weight * embedding
+        self.appearance = np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-9), np.float32)
+        self.embedded += 1
 
 
 @dataclass(slots=True)
@@ -85,11 +170,17 @@ class Tracker:
         self, captured_us: int, faces: Sequence[Seen]
     ) -> tuple[list[int | None], list[Track]]:
         """Take one frame's faces; return each face's track key (or None), and the tracks ended."""
-        self._learn_interval(captured_us)
+        self._advance(captured_us)
         ended = self._expire(captured_us)
-        assigned = self._sure_overlaps(faces)
-        ended += self._verify(faces, assigned)
-        self._assign_rest(captured_us, faces, assigned)
+        assigned, embedded = self._assign(faces)
+        for i, track in list(assigned.items()):
+            track.since_check += 1
+            due = track.embedded < YOUNG or track.since_check >= self.check_every
+            if due or i in embedded or track.doubts:
+                track.check(captured_us, faces[i].embed())
+            if track.doubts >= DOUBTS:
+                track.go_back(captured_us)
+                del assigned[i]
         keys = [self._observe(captured_us, face, assigned.get(i)) for i, face in enumerate(faces)]
         return keys, ended
 
@@ -103,101 +194,56 @@ class Tracker:
         """Return how long a track may go unseen."""
         return max(MIN_GAP_S, GAP_INTERVALS * self._interval_s)
 
-    def _learn_interval(self, captured_us: int) -> None:
+    def _advance(self, captured_us: int) -> None:
         if self._last_us is not None and captured_us > self._last_us:
             step = min((captured_us - self._last_us) / 1e6, 10.0)
             self._interval_s = step if not self._interval_s else min(step, 2 * self._interval_s)
+            for track in self.tracks:
+                track.motion.predict(step)
         self._last_us = captured_us
 
     def _expire(self, captured_us: int) -> list[Track]:
-        limit_us = self.gap_s * 1e6 + 1
-        ended = [t for t in self.tracks if captured_us - t.last_us > limit_us]
-        self.tracks = [t for t in self.tracks if captured_us - t.last_us <= limit_us]
+        since_us = captured_us - self.gap_s * 1e6 - 1
+        ended = [t for t in self.tracks if t.last_us < since_us]
+        self.tracks = [t for t in self.tracks if t.last_us >= since_us]
         return ended
 
-    def _sure_overlaps(self, faces: Sequence[Seen]) -> dict[int, Track]:
-        overlaps = iou(_stack(faces), _stack(self.tracks)) >= OVERLAP_SURE
-        sure = {}
-        for i, j in np.argwhere(overlaps):
-            if overlaps[i].sum() == 1 and overlaps[:, j].sum() == 1:
-                sure[int(i)] = self.tracks[int(j)]
-        return sure
-
-    def _verify(self, faces: Sequence[Seen], assigned: dict[int, Track]) -> list[Track]:
-        broken = []
-        for i, track in list(assigned.items()):
-            track.since_check += 1
-            if track.since_check < self.check_every:
-                continue
-            track.since_check = 0
+    def _assign(self, faces: Sequence[Seen]) -> tuple[dict[int, Track], set[int]]:
+        """Return the track of each face that has one, and the faces that had to be embedded."""
+        if not faces or not self.tracks:
+            return {}, set()
+        boxes = np.stack([f.bbox_xyxy for f in faces])
+        ratio = np.stack([t.motion.log_ratio(boxes) for t in self.tracks], axis=1)
+        possible = ratio > 0
+        alone = (possible.sum(axis=1) == 1)[:, None] & (possible.sum(axis=0) == 1)
+        sure = (ratio > SURE) & alone
+        settled = sure.any(axis=1)
+        unsure = set(np.flatnonzero(~settled & (ratio.max(axis=1) > -SAME_LIMIT)).tolist())
+        for i in unsure:
             seen = faces[i].embed()
-            if float(seen @ track.appearance) < SIMILAR_WITH_OVERLAP:
-                del assigned[i]
-                self.tracks.remove(track)
-                broken.append(track)
-            else:
-                track.appearance = _blend(track.appearance, seen)
-        return broken
-
-    def _assign_rest(
-        self, captured_us: int, faces: Sequence[Seen], assigned: dict[int, Track]
-    ) -> None:
-        taken = {t.key for t in assigned.values()}
-        free_tracks = [t for t in self.tracks if t.key not in taken]
-        free_faces = [i for i in range(len(faces)) if i not in assigned]
-        if not free_tracks or not free_faces:
-            return
-        cost = np.array(
-            [[_cost(captured_us, faces[i], t) for t in free_tracks] for i in free_faces]
-        )
-        for row, column in zip(*linear_sum_assignment(cost), strict=True):
-            if cost[row, column] < FORBIDDEN:
-                assigned[free_faces[row]] = free_tracks[column]
+            ratio[i] += [t.resemblance(seen) for t in self.tracks]
+        ratio[settled[:, None] | sure.any(axis=0)] = 0
+        ratio[sure] = 1
+        pairs = zip(*linear_sum_assignment(-np.maximum(ratio, 0)), strict=True)
+        return {int(i): self.tracks[j] for i, j in pairs if ratio[i, j] > 0}, unsure
 
     def _observe(self, captured_us: int, face: Seen, track: Track | None) -> int | None:
         if track is None and not face.may_start:
             return None
         if track is None:
-            track = Track(self._next_key, captured_us, face.bbox_xyxy, face.place_m, face.embed())
+            motion = Motion(face.bbox_xyxy)
+            start = captured_us, face.embed(), motion, copy(motion), captured_us
+            track = Track(self._next_key, *start)
             self._next_key += 1
             self.tracks.append(track)
         else:
-            track.hits += 1
-            track.last_us = captured_us
-            track.bbox_xyxy, track.place_m = face.bbox_xyxy, face.place_m
+            track.hits, track.last_us = track.hits + 1, captured_us
+            track.motion.observe(face.bbox_xyxy)
         return track.key
 
 
-def _cost(captured_us: int, face: Seen, track: Track) -> float:
-    """Return the cost of a pair in 0..2.5, or `FORBIDDEN`."""
-    walked = _walked_share(captured_us, face, track)
-    if walked > 1.0:
-        return FORBIDDEN
-    similarity = float(face.embed() @ track.appearance)
-    overlap = float(iou(face.bbox_xyxy[None], track.bbox_xyxy[None])[0, 0])
-    least = SIMILAR_WITH_OVERLAP if overlap > 0.25 else SIMILAR
-    if similarity < least:
-        return FORBIDDEN
-    return 0.5 * walked + (1.0 - similarity)
-
-
-def _walked_share(captured_us: int, face: Seen, track: Track) -> float:
-    """Return the distance as a share of what a person can have walked since."""
-    gap_s = max((captured_us - track.last_us) / 1e6, 0.0)
-    if face.place_m is not None and track.place_m is not None:
-        distance = float(np.linalg.norm(face.place_m - track.place_m))
-        return distance / (SPEED_LIMIT_M_S * gap_s + PLACE_SLACK_M)
-    centres = [(b[:2] + b[2:]) / 2 for b in (face.bbox_xyxy, track.bbox_xyxy)]
-    height = float((face.bbox_xyxy[3] - face.bbox_xyxy[1] + track.bbox_xyxy[3]
-                    - track.bbox_xyxy[1]) / 2)  # fmt: skip
-    boxes = float(np.linalg.norm(centres[0] - centres[1])) / max(height, 1.0)
-    return boxes / (SPEED_LIMIT_BOXES_S * gap_s + PLACE_SLACK_BOXES)
-
-
-def _stack(items: Sequence[Seen] | Sequence[Track]) -> F32:
-    return np.stack([i.bbox_xyxy for i in items]) if items else np.zeros((0, 4), np.float32)
-
-
-def _blend(old: F32, new: F32) -> F32:
-    mixed = 0.7 * old + 0.3 * new
-    return np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-9), np.float32)
+def _measure(boxes_xyxy: F32) -> F64:
+    """Return (..., 3) centre x, centre y, log height of (..., 4) boxes."""
+    boxes = np.asarray(boxes_xyxy, np.float64)
+    middle, height = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 3] - boxes[..., 1]
+    return np.concatenate([middle, np.log(np.maximum(height, 1.0))[..., None]], axis=-1)
