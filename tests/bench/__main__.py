@@ -4,42 +4,17 @@ import json
 import os
 import platform
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from agent.models.pack import load_pack
-from agent.models.runtime import load_network, runtime_name
 from controller.domain.match import best_similarity
+from tests.bench.edge.run import edge
+from tests.bench.timing import median_ms
 from wire.protection import dequantise
 
 OUT = Path("build/bench")
-REPEATS = 15
-
-
-def median_ms(work: Callable[[], object]) -> float:
-    """Return the median of some runs after a first one that is not counted."""
-    work()
-    times = []
-    for _ in range(REPEATS):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return round(float(np.median(times)) * 1000, 3)
-
-
-def edge() -> dict[str, object]:
-    """Time every network of the pack on one thread, the int8 ones beside the float ones."""
-    pack, found = load_pack(), {}
-    for file in pack.files:
-        if file.path.suffix != ".tflite":
-            continue
-        network = load_network(file.path, threads=1)
-        blank = np.zeros(network.inputs[0].shape, np.float32)
-        found[f"{file.role}/{file.variant}_ms"] = median_ms(lambda n=network, b=blank: n.run(b))
-    return {"runtime": runtime_name(), "threads": 1, **found}
 
 
 def match() -> dict[str, object]:
@@ -71,7 +46,8 @@ def main() -> None:
     for name in names:
         result = {"bench": name, "on": machine, **BENCHES[name]()}
         (OUT / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        print(json.dumps(result, indent=2))
+        # The edge's frame sizes are printed as a table.
+        print(json.dumps({k: v for k, v in result.items() if k != "sizes"}, indent=2))
 
 
 main()

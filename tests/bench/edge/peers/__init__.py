@@ -1,0 +1,1 @@
+"""Peers: each script runs in its own virtual environment, with the packages of its .txt."""
