@@ -16,7 +16,12 @@ from agent.publisher import Publisher
 from agent.queries import Geometry, QueryDesk
 from agent.runner import Runner
 from agent.store import Store
-from agent.vision.chain import VisionSettings, build_chain, build_detector, build_embedder
+from agent.vision.build import (
+    VisionSettings,
+    build_chain,
+    build_detector,
+    build_embedder,
+)
 from agent.vision.ground import (
     HEAD_HEIGHT_M,
     HEAD_HEIGHT_SD_M,
@@ -34,6 +39,8 @@ def vision_settings(config: AgentConfig) -> VisionSettings:
     return VisionSettings(
         detector=config.vision.detector, embedder=config.vision.embedder,
         threads=config.vision.threads, mirror=config.vision.mirror,
+        accelerator=config.vision.accelerator, motion_gate=config.vision.motion_gate,
+        tiles_per_frame=config.vision.tiles_per_frame,
     )  # fmt: skip
 
 
@@ -93,6 +100,7 @@ def build_runner(config: AgentConfig, clock: Clock | None = None) -> Runner:
         health_every_s=config.agent.health_every_s,
         ring_us=round(config.evidence.ring_hours * 3600 * 1e6),
         store_max_bytes=config.limits.store_max_bytes,
+        accelerator=settings.accelerator_state,
     )  # fmt: skip
 
 

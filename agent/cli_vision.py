@@ -1,38 +1,55 @@
-"""`sightline-agent vision`: look at single pictures with the networks of this box."""
+"""`sightline-agent vision`: look at pictures and recordings with the networks of this box."""
 
 import base64
 import json
 import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
+from agent.cameras.build import open_camera
+from agent.clock import SystemClock
+from agent.config import CameraSection
 from agent.errors import AgentError
 from agent.models.pack import load_pack
-from agent.vision.chain import (
+from agent.vision import evaluate
+from agent.vision.build import (
     VisionSettings,
     build_detector,
     build_embedder,
     build_masks,
-    decode_picture,
-    encode_jpeg,
 )
+from agent.vision.chain import decode_picture, encode_jpeg
+from agent.vision.detector import Detector as FaceDetector
 from agent.vision.enrol import DETECT_THRESHOLD, enrol
-from agent.vision.redact import RedactionRefused, keep_only_box
+from agent.vision.redact import UNSURE_THRESHOLD, RedactionRefused, keep_only_box
+from agent.vision.redact_video import redact_video
+from agent.vision.tracklets import mask_name
 from agent.vision.types import U8, Detection
 
-app = typer.Typer(no_args_is_help=True, help="Look at single pictures.")
+app = typer.Typer(no_args_is_help=True, help="Look at pictures with this box's networks.")
 
 BAD_PHOTO_EXIT = 2
-Detector = Annotated[str, typer.Option(help="centerface-float|centerface-int8|blazeface-...")]
+VIDEOS = frozenset({".mp4", ".mkv", ".mov", ".avi", ".webm", ".ts"})
+RECORDED = datetime(2020, 1, 1, tzinfo=UTC)
+"""A recording that is only redacted needs a start, but no true one."""
+SimilarityOf = Callable[[U8, Detection], float]
+Embedding = Annotated[str, typer.Option(help="float, int8 or int8-full")]
+Detector = Annotated[
+    str,
+    typer.Option(help="for example centerface-fp16, with @960x544 for another size"),
+]
 
 
 @app.command()
 def embed(
     photo: Annotated[str, typer.Argument(help="picture file, or - for standard input")],
-    detector: Detector = "centerface-float",
+    detector: Detector = "centerface-fp16",
     _as_json: Annotated[bool, typer.Option("--json", help="print JSON (always so)")] = True,
 ) -> None:
     """Turn a photo with exactly one face into an embedding, printed as one JSON object."""
@@ -62,7 +79,7 @@ def embed(
 @app.command()
 def detect(
     files: Annotated[list[Path], typer.Argument(help="picture files")],
-    detector: Detector = "centerface-float",
+    detector: Detector = "centerface-fp16",
     threshold: Annotated[float, typer.Option(min=0.05, max=0.99)] = DETECT_THRESHOLD,
 ) -> None:
     """Find the faces of pictures; one JSON line each."""
@@ -76,35 +93,112 @@ def detect(
 
 
 @app.command()
+def verify(
+    pairs: Annotated[Path, typer.Option(help="CSV with file_x, file_y, Decision (Yes or No)")],
+    images: Annotated[Path, typer.Option(help="folder of the pictures")],
+    detector: Detector = "centerface-fp16",
+    embedder: Embedding = "float",
+) -> None:
+    """Compare pairs of pictures; one JSON line each, then the best threshold and its errors."""
+    try:
+        for line in evaluate.verify(
+            _looker(detector, embedder), evaluate.read_pairs(pairs), images
+        ):
+            _print(line)
+    except AgentError as error:
+        _fail(str(error))
+
+
+@app.command()
+def masks(
+    folder: Annotated[Path, typer.Argument(help="pictures; masked/ and unmasked/ give the truth")],
+    detector: Detector = "centerface-fp16",
+) -> None:
+    """Name the mask state of every picture's main face; one JSON line each, then a summary."""
+    try:
+        for line in evaluate.judge_masks(_looker(detector), folder):
+            _print(line)
+    except AgentError as error:
+        _fail(str(error))
+
+
+@app.command()
+def strangers(
+    folder: Annotated[Path, typer.Argument(help="pictures, each of another person")],
+    detector: Detector = "centerface-fp16",
+    embedder: Embedding = "float",
+) -> None:
+    """Compare pictures of different people; similarity quantiles before and after adaptation."""
+    try:
+        for line in evaluate.judge_strangers(_looker(detector, embedder), folder):
+            _print(line)
+    except AgentError as error:
+        _fail(str(error))
+
+
+@app.command()
 def redact(
-    file: Annotated[Path, typer.Argument(help="picture to redact")],
+    file: Annotated[Path, typer.Argument(help="picture or recording to redact")],
     keep: Annotated[Path, typer.Option(help="photo of the one person to keep")],
-    out: Annotated[Path, typer.Option(help="folder for the redacted picture")],
+    out: Annotated[Path, typer.Option(help="folder for the redacted file")],
     min_similarity: Annotated[float, typer.Option(min=0.0, max=1.0)] = 0.4,
 ) -> None:
-    """Fill everything in a picture but the face of one person; one JSON line."""
+    """Fill everything but the face of one person; one JSON line."""
     settings = VisionSettings()
     try:
         pack = load_pack()
         detector, embedder = build_detector(pack, settings), build_embedder(pack, settings)
-        wanted = enrol(_read_file(str(keep)), detector, embedder, build_masks(pack, settings))
-        image = _picture(str(file))
-        found = detector.detect(image, threshold=0.15)
-        scored = [
-            (float(embedder.adapt(embedder.embed(image, d.landmarks_xy)) @ wanted.embedding), d)
-            for d in found
-        ]
-        similarity, subject = max(scored, key=lambda pair: pair[0], default=(-1.0, None))
-        if subject is None or similarity < min_similarity:
-            raise RedactionRefused(f"{file}: the person to keep is not in the picture")
-        shown = keep_only_box(image, subject, [d.box for _, d in scored if d is not subject])
+        classifier = build_masks(pack, settings)
+        wanted = enrol(_read_file(str(keep)), detector, embedder, classifier)
+
+        def similarity_of(image: U8, face: Detection) -> float:
+            state = mask_name(classifier.probability(image, face.landmarks_xy))
+            raw = embedder.embed(image, face.landmarks_xy)
+            return float(embedder.adapt(raw, state) @ wanted.embedding)
+
         out.mkdir(parents=True, exist_ok=True)
-        target = out / f"{file.stem}.redacted.jpg"
-        target.write_bytes(encode_jpeg(shown))
+        work = _redact_video if file.suffix.lower() in VIDEOS else _redact_picture
+        line = work(file, out, detector, similarity_of, min_similarity)
     except AgentError as error:
         _fail(str(error))
-    _print({"file": str(file), "out": str(target), "similarity": round(similarity, 4),
-            "others_filled": len(found) - 1})  # fmt: skip
+    _print(line)
+
+
+def _redact_picture(
+    file: Path, out: Path, detector: FaceDetector, similarity_of: SimilarityOf,
+    min_similarity: float,
+) -> dict[str, Any]:  # fmt: skip
+    image = _picture(str(file))
+    found = detector.detect(image, threshold=UNSURE_THRESHOLD)
+    scored = [(similarity_of(image, d), d) for d in found]
+    similarity, subject = max(scored, key=lambda pair: pair[0], default=(-1.0, None))
+    if subject is None or similarity < min_similarity:
+        raise RedactionRefused(f"{file}: the person to keep is not in the picture")
+    shown = keep_only_box(image, subject, [d.box for d in found if d is not subject])
+    target = out / f"{file.stem}.redacted.jpg"
+    target.write_bytes(encode_jpeg(shown))
+    return {"file": str(file), "out": str(target), "similarity": round(similarity, 4),
+            "others_filled": len(found) - 1}  # fmt: skip
+
+
+def _redact_video(
+    file: Path, out: Path, detector: FaceDetector, similarity_of: SimilarityOf,
+    min_similarity: float,
+) -> dict[str, Any]:  # fmt: skip
+    section = CameraSection(id="file", source=f"file:{file}", start_utc=RECORDED, pace="fast")
+    target = out / f"{file.stem}.redacted.mp4"
+    report = redact_video(
+        open_camera(section, SystemClock()), target, detector=detector,
+        similarity_of=similarity_of, min_similarity=min_similarity,
+    )  # fmt: skip
+    return {"file": str(file), "out": str(target), **asdict(report)}
+
+
+def _looker(detector: str, embedder: str = "float") -> evaluate.Looker:
+    pack, settings = load_pack(), VisionSettings(detector=detector, embedder=embedder)
+    return evaluate.Looker(
+        build_detector(pack, settings), build_embedder(pack, settings), build_masks(pack, settings)
+    )
 
 
 def _read_file(name: str) -> bytes:

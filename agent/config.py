@@ -82,8 +82,11 @@ class CameraSection(_Section):
 class VisionSection(_Section):
     """Which networks this device runs."""
 
-    detector: str = "centerface-float"
+    detector: str = "centerface-fp16"
     embedder: Literal["float", "int8"] = "float"
+    accelerator: Literal["none", "edgetpu", "cuda", "tensorrt"] = "none"
+    tiles_per_frame: Annotated[int, Field(ge=0, le=16)] = 0
+    motion_gate: bool = True
     publish_quality_floor: Annotated[float, Field(ge=0, le=1)] = 0.05
     threads: Annotated[int, Field(ge=1, le=16)] = 1
     mirror: bool = True

@@ -18,7 +18,9 @@ from agent.identity import controller_key
 from agent.link import probe_tls
 from agent.models.pack import load_pack
 from agent.models.runtime import runtime_name
-from agent.vision.chain import build_chain
+from agent.vision.build import (
+    build_chain,
+)
 from agent.vision.types import Frame
 
 MIN_FREE_BYTES: Final = 512 << 20

@@ -5,6 +5,7 @@ import http.client
 import logging
 import ssl
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from agent.vision.chain import decode_picture, encode_jpeg
 from agent.vision.detector import Detector
 from agent.vision.faces import Embedder
 from agent.vision.redact import RedactionRefused, redact
+from agent.vision.tracklets import mask_name
 from agent.vision.types import U8, Detection, KeyFrame
 from wire import messages as m
 from wire.ids import derived_uuid7
@@ -105,7 +107,6 @@ class EvidenceDesk:
     ) -> None:
         self._make_detector, self._make_embedder = detector, embedder
         self._keys, self._uploader, self._id_key = keys, uploader, id_key
-        self._networks: tuple[Detector, Embedder] | None = None
 
     def make(
         self, subjects: Sequence[Matched], secrets: m.QuerySecrets, camera_id: str
@@ -117,11 +118,14 @@ class EvidenceDesk:
         shots = [(f, k) for f in subjects for k in f.tracklet.key_frames]
         # One picture of each tracklet first, then the second best of each.
         shots.sort(key=lambda s: s[0].tracklet.key_frames.index(s[1]))
+        # Networks of their own, for an interpreter serves one thread only, and only for as long
+        # as they are needed: they take a quarter of a small box's memory.
+        networks = (self._make_detector(), self._make_embedder()) if shots else None
         for found, frame in shots:
-            if len(items) >= limit:
+            if len(items) >= limit or networks is None:
                 break
             try:
-                items.append(self._one(found, frame, secrets))
+                items.append(self._one(found, frame, secrets, networks))
             except (RedactionRefused, UploadFailed) as error:
                 reasons.append(str(error))
                 log.warning("picture withheld", extra=facts(reason=str(error)))
@@ -132,17 +136,20 @@ class EvidenceDesk:
             withheld_reason="; ".join(sorted(set(reasons)))[:512],
         )
 
-    def _one(self, found: Matched, frame: KeyFrame, secrets: m.QuerySecrets) -> m.EvidenceItem:
+    def _one(
+        self, found: Matched, frame: KeyFrame, secrets: m.QuerySecrets,
+        networks: tuple[Detector, Embedder],
+    ) -> m.EvidenceItem:  # fmt: skip
         image = decode_picture(frame.jpeg)
         if image is None:
             raise RedactionRefused("a key frame cannot be decoded")
-        detector, _ = self._loaded()
+        detector, embedder = networks
         shown = redact(
             image,
             detector=detector,
             subject_bbox_xyxy=frame.subject_bbox_xyxy,
             other_bboxes_xyxy=frame.other_bboxes_xyxy,
-            similarity_of=lambda picture, face: self._similarity(found, picture, face),
+            similarity_of=partial(self._similarity, found, embedder),
             min_similarity=SAME_PERSON,
         )
         picture = encode_jpeg(shown.image_rgb)
@@ -159,13 +166,15 @@ class EvidenceDesk:
             similarity=min(shown.similarity, 1.0),
         )
 
-    def _similarity(self, found: Matched, image_rgb: U8, face: Detection) -> float:
+    def _similarity(
+        self, found: Matched, embedder: Embedder, image_rgb: U8, face: Detection
+    ) -> float:
         """Compare a face with the tracklet's own protected template; fail closed without a key."""
         held = self._keys.for_epoch(found.tracklet.epoch)
         if held is None or found.tracklet.template is None:
             raise RedactionRefused("the key of that day is gone, so the face cannot be checked")
-        _, embedder = self._loaded()
-        vector = embedder.adapt(embedder.embed(image_rgb, face.landmarks_xy))
+        raw = embedder.embed(image_rgb, face.landmarks_xy)
+        vector = embedder.adapt(raw, mask_name(found.tracklet.mask_probability))
         own = dequantise(protect(vector[None], held[1]))[0]
         kept = dequantise(template_from_bytes(found.tracklet.template)[None])[0]
         return float(own @ kept)
@@ -173,9 +182,3 @@ class EvidenceDesk:
     def _evidence_id(self, tracklet_id: UUID, captured_us: int, url: str) -> UUID:
         label = f"{tracklet_id}|{captured_us}|{hashlib.sha256(url.encode()).hexdigest()}"
         return derived_uuid7(unix_ms=captured_us // 1000, secret=self._id_key, label=label)
-
-    def _loaded(self) -> tuple[Detector, Embedder]:
-        # The capture thread uses its own networks: an interpreter serves one thread only.
-        if self._networks is None:
-            self._networks = self._make_detector(), self._make_embedder()
-        return self._networks

@@ -11,11 +11,13 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agent.cameras.base import CameraFailed, CameraSource
+from agent.cameras.latest import LatestFrame
 from agent.clock import Clock
 from agent.errors import AgentError
 from agent.keys import KeyRing
 from agent.link import Link
 from agent.logs import facts
+from agent.models.failover import AcceleratorState
 from agent.publisher import Publisher
 from agent.queries import QueryDesk
 from agent.store import Store
@@ -40,6 +42,11 @@ class CaptureState:
     frame_interval_s: float = 1.0
     error: AgentError | None = None
     failures_total: int = 0
+    frames_dropped_total: int = 0
+
+    def dropped(self) -> None:
+        """Count one frame that came while the networks were busy."""
+        self.frames_dropped_total += 1
 
 
 @dataclass(slots=True)
@@ -60,6 +67,7 @@ class Runner:
     health_every_s: float
     ring_us: int
     store_max_bytes: int
+    accelerator: AcceleratorState = field(default_factory=AcceleratorState)
     stop: threading.Event = field(default_factory=threading.Event)
     capture: CaptureState = field(default_factory=CaptureState)
     _chain: VisionChain | None = None
@@ -163,7 +171,9 @@ class Runner:
             self.capture.error = AgentError(f"capture: {type(error).__name__}: {error}")
 
     def _read_camera(self, chain: VisionChain) -> None:
-        self._camera = self.open_camera()
+        camera = self.open_camera()
+        # A recording waits for the networks; a live camera does not, so what they miss is counted.
+        self._camera = camera if self.source_is_file else LatestFrame(camera, self.capture.dropped)
         for frame in self._camera.frames():
             last_us = self.capture.last_frame_us
             if last_us is not None and 0 < frame.captured_us - last_us < 10_000_000:
@@ -182,7 +192,12 @@ class Runner:
             at_us=self.clock.now_us(),
             started_us=self._started_us,
             frames_total=0 if stats is None else stats.frames_total,
+            frames_still_total=0 if stats is None else stats.frames_still_total,
+            frames_dropped_total=self.capture.frames_dropped_total,
             faces_total=0 if stats is None else stats.faces_total,
+            accelerator=self.accelerator.name,
+            accelerator_working=self.accelerator.working,
+            accelerator_faults_total=self.accelerator.faults_total,
             sightings_total=self.publisher.sightings_total,
             last_frame_us=self.capture.last_frame_us,
             spool_batches=batches,

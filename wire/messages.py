@@ -186,13 +186,17 @@ class AgentState(Message):
 
 
 class Health(Message):
-    """Periodic figures of one agent; counters only grow while `started_us` is the same."""
+    """Periodic figures of one agent; counters only grow while `started_us` is the same.
+
+    `frames_dropped_total`: came while the networks were busy; `frames_still_total`: nothing moved.
+    """
 
     agent_id: AgentId
     at_us: Us
     started_us: Us
     frames_total: Count = 0
     frames_dropped_total: Count = 0
+    frames_still_total: Count = 0
     faces_total: Count = 0
     sightings_total: Count = 0
     last_frame_us: Us | None = None
@@ -201,6 +205,9 @@ class Health(Message):
     store_bytes: Count = 0
     clock_offset_s: Real | None = None
     source_ended: bool = False
+    accelerator: Name = "none"
+    accelerator_working: bool = True
+    accelerator_faults_total: Count = 0
 
 
 class Scope(_Interval):

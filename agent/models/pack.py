@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from agent.errors import AgentError
+from agent.vision.adaptation import Adaptation, CohortStatistics, statistics_from_bytes
 
 DEFAULT_ROOT: Final = Path(__file__).parent
 MANIFEST: Final = "manifest.toml"
-F32 = NDArray[np.float32]
 
 
 class ModelPackInvalid(AgentError):
@@ -36,20 +33,6 @@ class PackFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Adaptation:
-    """Centring and whitening of raw embeddings; `mean` (192,), `whitening` (192, 192)."""
-
-    mean: F32
-    whitening: F32
-
-    def apply(self, raw: NDArray[np.floating]) -> F32:
-        """Adapt (n, 192) raw L2-normalised embeddings; returns unit rows (n, 192)."""
-        centred = (np.asarray(raw, np.float32) - self.mean) @ self.whitening.T
-        norms = np.linalg.norm(centred, axis=-1, keepdims=True)
-        return np.asarray(centred / np.maximum(norms, 1e-9), dtype=np.float32)
-
-
-@dataclass(frozen=True, slots=True)
 class ModelPack:
     """A verified pack. `space_id` decides what templates can be compared with each other."""
 
@@ -57,6 +40,11 @@ class ModelPack:
     space_id: str
     files: tuple[PackFile, ...]
     calibration: dict[str, Any]
+    mask: dict[str, Any]
+
+    def of_role(self, role: str) -> tuple[PackFile, ...]:
+        """Return all files of a role."""
+        return tuple(f for f in self.files if f.role == role)
 
     def file(self, role: str, variant: str) -> PackFile:
         """Return one file; raises `ModelPackInvalid` naming the variants there are."""
@@ -71,12 +59,12 @@ class ModelPack:
         return self.file(role, variant).path
 
     def adaptation(self) -> Adaptation:
-        """Load the adaptation that belongs to the pack's space."""
-        with np.load(self.path("adaptation", "cohort")) as data:
-            return Adaptation(
-                mean=data["mean"].astype(np.float32),
-                whitening=data["whitening"].astype(np.float32),
-            )
+        """Work out the adaptation that belongs to the pack's space."""
+        return self.cohort().adaptation()
+
+    def cohort(self) -> CohortStatistics:
+        """Read the statistics of the faces that the adaptation was learned from."""
+        return statistics_from_bytes(self.path("adaptation", "cohort").read_bytes())
 
 
 def load_pack(root: Path | None = None, *, verify: bool = True) -> ModelPack:
@@ -94,6 +82,7 @@ def load_pack(root: Path | None = None, *, verify: bool = True) -> ModelPack:
             space_id=manifest["pack"]["space_id"],
             files=files,
             calibration=manifest["calibration"],
+            mask=manifest["mask"],
         )
     except (KeyError, TypeError) as error:
         raise ModelPackInvalid(

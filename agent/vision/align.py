@@ -12,6 +12,8 @@ ARCFACE_112: Final = np.array(
     [[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655],
      [70.7299, 92.2041]], np.float64)  # fmt: skip
 MASK_SIDE: Final = 96
+REACH: Final = 3.0
+"""How far around the landmarks, in their own spread, a crop can reach; the rest is cut away."""
 _MASK_FRAME: Final = (ARCFACE_112 * (114 / 112) + 23) * (MASK_SIDE / 160)
 """The mask crop is 1.4 times the ArcFace frame: landmarks in its 96 pixels."""
 
@@ -60,7 +62,15 @@ def _warp(image_rgb: U8, landmarks_xy: F32, frame: NDArray[np.float64], side: in
 def _shrink_around(
     image_rgb: U8, points: NDArray[np.float64], scale: float
 ) -> tuple[U8, NDArray[np.float64]]:
-    height, width = image_rgb.shape[:2]
+    # Only the face's surroundings: shrinking a whole frame for one face would take longer
+    # than the network that looks at it.
+    spread = float(np.ptp(points, axis=0).max())
+    low = np.maximum(np.floor(points.min(0) - REACH * spread), 0).astype(int)
+    high = np.ceil(points.max(0) + REACH * spread).astype(int)
+    part = image_rgb[low[1] : high[1], low[0] : high[0]]
+    height, width = part.shape[:2]
+    if not height or not width:
+        return image_rgb, points
     target = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = cv2.resize(image_rgb, target, interpolation=cv2.INTER_AREA)
-    return np.asarray(small, np.uint8), points * [target[0] / width, target[1] / height]
+    small = cv2.resize(part, target, interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.uint8), (points - low) * [target[0] / width, target[1] / height]

@@ -22,15 +22,12 @@ class CenterFace:
     def __init__(self, network: Network) -> None:
         self._network = network
         _, self._height, self._width, _ = network.inputs[0].shape
-        # The converter numbers the outputs as the ONNX graph orders them.
-        names = [info.name for info in network.outputs]
-        self._order = [names.index(name) for name in sorted(names)]
 
     def detect(self, image_rgb: U8, *, threshold: float) -> list[Detection]:
         """Return the faces of an (h, w, 3) RGB picture with at least this score."""
         resized, scale = self._letterbox(image_rgb)
         maps = self._network.run(resized[None].astype(np.float32))
-        heat, size, offset, marks = (maps[i][0] for i in self._order)
+        heat, size, offset, marks = (m[0] for m in maps)
         height, width = image_rgb.shape[:2]
         return _decode(heat[:, :, 0], size, offset, marks, threshold, scale, (width, height))
 

@@ -1,6 +1,5 @@
 """The whole chain for one camera: frames in, finished tracklets out."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -8,14 +7,12 @@ import cv2
 import numpy as np
 
 from agent.errors import AgentError
-from agent.models.pack import ModelPack
-from agent.models.runtime import load_network
-from agent.vision.blazeface import BlazeFace
-from agent.vision.centerface import CenterFace
 from agent.vision.detector import Detector
 from agent.vision.faces import Embedder, MaskClassifier
 from agent.vision.ground import CameraCalibration
-from agent.vision.quality import face_quality
+from agent.vision.motion import MotionGate
+from agent.vision.quality import covered_shares, face_quality
+from agent.vision.tiles import TileScanner
 from agent.vision.tracker import Seen, Tracker
 from agent.vision.tracklets import (
     Observation,
@@ -35,25 +32,12 @@ EMBED_EVERY: Final = 5
 JPEG_QUALITY: Final = 95
 
 
-class VisionSettingsInvalid(AgentError):
-    """The vision settings name something that does not exist."""
-
-
-@dataclass(frozen=True, slots=True)
-class VisionSettings:
-    """What a device's profile chooses: detector, embedder variant, threads, mirror averaging."""
-
-    detector: str = "centerface-float"
-    embedder: str = "float"
-    threads: int = 1
-    mirror: bool = True
-
-
 @dataclass(slots=True)
 class VisionStats:
     """Counters of one chain; they only grow."""
 
     frames_total: int = 0
+    frames_still_total: int = 0
     faces_total: int = 0
     tracklets_total: int = 0
 
@@ -65,12 +49,27 @@ class _Face:
     image_rgb: U8
     detection: Detection
     embedder: Embedder
+    masks: MaskClassifier
+    covered_share: float
     embedding: F32 | None = None
+    _mask_probability: float | None = None
+    _quality: float | None = None
 
     def embed(self) -> F32:
         if self.embedding is None:
             self.embedding = self.embedder.embed(self.image_rgb, self.detection.landmarks_xy)
         return self.embedding
+
+    def mask_probability(self) -> float:
+        if self._mask_probability is None:
+            points = self.detection.landmarks_xy
+            self._mask_probability = self.masks.probability(self.image_rgb, points)
+        return self._mask_probability
+
+    def quality(self) -> float:
+        if self._quality is None:
+            self._quality = face_quality(self.image_rgb, self.detection, self.covered_share)
+        return self._quality
 
 
 class VisionChain:
@@ -84,27 +83,27 @@ class VisionChain:
         embedder: Embedder,
         masks: MaskClassifier,
         calibration: CameraCalibration | None,
+        gate: MotionGate | None = None,
     ) -> None:
         self.stats = VisionStats()
         self._camera_id = camera_id
         self._detector, self._embedder, self._masks = detector, embedder, masks
-        self._calibration = calibration
+        self._calibration, self._gate = calibration, gate
         self._tracker = Tracker(check_every=EMBED_EVERY)
         self._records: dict[int, TrackRecord] = {}
         self._ordinal = 0
         self._last_boxes: list[Box] = []
+        self._last_faces: list[_Face] = []
         self._fresh_shots: list[tuple[int, int, Box]] = []
 
     def process(self, frame: Frame) -> list[FinishedTracklet]:
         """Take the next frame; return the tracklets that it ended."""
-        found = self._detector.detect(frame.image_rgb, threshold=UNSURE_THRESHOLD)
-        boxes = [d.box for d in found]
+        still = self._gate is not None and not self._gate.worth_a_look(
+            frame.image_rgb, frame.captured_us
+        )
+        # In a still scene the faces are where they were, and what is known of them holds.
+        boxes, faces = (self._last_boxes, self._last_faces) if still else self._find(frame)
         self._hold(boxes)
-        faces = [
-            _Face(frame.image_rgb, d, self._embedder)
-            for d in found
-            if d.score >= CONTINUE_THRESHOLD and d.height_px >= MIN_FACE_PX
-        ]
         seen = [
             Seen(
                 f.detection.bbox_xyxy,
@@ -118,21 +117,36 @@ class VisionChain:
         done = [t for track in ended for t in self._finish(track.key)]
         for key, face in zip(keys, faces, strict=True):
             if key is not None:
-                done += self._observe(key, face, frame, boxes)
-        self._last_boxes = boxes
+                done += self._observe(key, face, frame, boxes, still=still)
+        self._last_boxes, self._last_faces = boxes, faces
         self.stats.frames_total += 1
+        self.stats.frames_still_total += still
         self.stats.faces_total += len(faces)
         return done
+
+    def _find(self, frame: Frame) -> tuple[list[Box], list[_Face]]:
+        if isinstance(self._detector, TileScanner):
+            moving = [] if self._gate is None else self._gate.moving_boxes()
+            self._detector.focus([f.detection.box for f in self._last_faces], moving)
+        found = self._detector.detect(frame.image_rgb, threshold=UNSURE_THRESHOLD)
+        boxes = [d.box for d in found]
+        covered = covered_shares(boxes)
+        faces = [
+            _Face(frame.image_rgb, d, self._embedder, self._masks, share)
+            for d, share in zip(found, covered, strict=True)
+            if d.score >= CONTINUE_THRESHOLD and d.height_px >= MIN_FACE_PX
+        ]
+        return boxes, faces
 
     def flush(self) -> list[FinishedTracklet]:
         """End the stream: return what was still open."""
         return [t for track in self._tracker.finish() for t in self._finish(track.key)]
 
     def _observe(
-        self, key: int, face: _Face, frame: Frame, boxes: list[Box]
+        self, key: int, face: _Face, frame: Frame, boxes: list[Box], *, still: bool
     ) -> list[FinishedTracklet]:
         record = self._records.setdefault(key, TrackRecord())
-        quality = face_quality(frame.image_rgb, face.detection)
+        quality = face.quality()
         best = max((o.quality for o in record.observations[-50:]), default=0.0)
         if len(record.observations) % EMBED_EVERY == 0 or quality > best + 0.05:
             face.embed()
@@ -142,8 +156,9 @@ class VisionChain:
             time_uncertainty_s=frame.time_uncertainty_s,
             detection=face.detection,
             quality=quality,
-            embedding=face.embedding,
-            mask_probability=self._masks.probability(frame.image_rgb, face.detection.landmarks_xy),
+            # The same picture again would only outvote other views of the face.
+            embedding=None if still else face.embedding,
+            mask_probability=face.mask_probability(),
             place_m=None if place is None else (float(place[0]), float(place[1])),
             noise_sd_m=noise_sd_m,
         )
@@ -205,54 +220,3 @@ def decode_picture(data: bytes) -> U8 | None:
     raw = np.frombuffer(data, np.uint8)
     bgr = cv2.imdecode(raw, cv2.IMREAD_COLOR) if len(raw) else None
     return None if bgr is None else np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB), np.uint8)
-
-
-_DETECTORS: Final[dict[str, Callable[[ModelPack, int], Detector]]] = {
-    "centerface-float": lambda p, n: CenterFace(
-        load_network(p.path("detector", "centerface-float"), threads=n)
-    ),
-    "centerface-int8": lambda p, n: CenterFace(
-        load_network(p.path("detector", "centerface-int8"), threads=n)
-    ),
-    "blazeface-full": lambda p, n: BlazeFace(
-        load_network(p.path("detector", "blazeface-full"), threads=n)
-    ),
-    "blazeface-short": lambda p, n: BlazeFace(
-        load_network(p.path("detector", "blazeface-short"), threads=n)
-    ),
-}
-
-
-def build_detector(pack: ModelPack, settings: VisionSettings) -> Detector:
-    """Load the detector that the settings name."""
-    if settings.detector not in _DETECTORS:
-        known = ", ".join(sorted(_DETECTORS))
-        raise VisionSettingsInvalid(f"vision.detector {settings.detector!r}: use one of {known}")
-    return _DETECTORS[settings.detector](pack, settings.threads)
-
-
-def build_embedder(pack: ModelPack, settings: VisionSettings) -> Embedder:
-    """Load the embedder variant that the settings name."""
-    network = load_network(pack.path("embedder", settings.embedder), threads=settings.threads)
-    return Embedder(network, pack.adaptation(), mirror=settings.mirror)
-
-
-def build_masks(pack: ModelPack, settings: VisionSettings) -> MaskClassifier:
-    """Load the mask classifier."""
-    return MaskClassifier(load_network(pack.path("mask"), threads=settings.threads))
-
-
-def build_chain(
-    pack: ModelPack,
-    settings: VisionSettings,
-    calibration: CameraCalibration | None,
-    camera_id: str,
-) -> VisionChain:
-    """Load the networks that the settings name and join them to a chain."""
-    return VisionChain(
-        camera_id=camera_id,
-        detector=build_detector(pack, settings),
-        embedder=build_embedder(pack, settings),
-        masks=build_masks(pack, settings),
-        calibration=calibration,
-    )

@@ -9,7 +9,7 @@ from agent.vision.detector import Detector
 from agent.vision.faces import Embedder, MaskClassifier
 from agent.vision.quality import face_quality
 from agent.vision.tracklets import mask_name
-from agent.vision.types import F32, U8, Detection
+from agent.vision.types import F32, U8, Detection, MaskName
 
 MAX_PHOTO_BYTES: Final = 20 * 1024 * 1024
 MAX_PHOTO_PIXELS: Final = 50_000_000
@@ -33,7 +33,7 @@ class EnrolledFace:
     mask_probability: float
 
     @property
-    def mask_state(self) -> str:
+    def mask_state(self) -> MaskName:
         """Name the mask state of the face."""
         return mask_name(self.mask_probability)
 
@@ -43,11 +43,13 @@ def enrol(data: bytes, detector: Detector, embedder: Embedder, masks: MaskClassi
     """Read a photo with exactly one face; raises `PhotoRefused` naming the mend."""
     image = _read(data)
     face = _only_face(detector.detect(image, threshold=DETECT_THRESHOLD))
+    probability = masks.probability(image, face.landmarks_xy)
+    raw = embedder.embed(image, face.landmarks_xy)
     return EnrolledFace(
         detection=face,
-        embedding=embedder.adapt(embedder.embed(image, face.landmarks_xy)),
+        embedding=embedder.adapt(raw, mask_name(probability)),
         quality=face_quality(image, face),
-        mask_probability=masks.probability(image, face.landmarks_xy),
+        mask_probability=probability,
     )
 
 

@@ -1,11 +1,15 @@
 """The two networks that look at one aligned face: embedder and mask classifier."""
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
-from agent.models.pack import Adaptation
 from agent.models.runtime import Network
+from agent.vision.adaptation import Adaptation
 from agent.vision.align import arcface_crop, mask_crop
-from agent.vision.types import F32, U8
+from agent.vision.types import F32, U8, MaskName
 
 
 class Embedder:
@@ -22,25 +26,45 @@ class Embedder:
         views = [crop, crop[:, ::-1]] if self._mirror else [crop]
         return unit(np.sum([self._one(view) for view in views], axis=0))
 
-    def adapt(self, raw: F32) -> F32:
-        """Centre, whiten and renormalise one raw (192,) vector."""
-        return np.asarray(self._adaptation.apply(raw[None])[0], np.float32)
+    def adapt(self, raw: F32, state: MaskName) -> F32:
+        """Centre, whiten and renormalise one raw (192,) vector of a face in this mask state."""
+        return np.asarray(self._adaptation.apply(raw[None], state)[0], np.float32)
 
     def _one(self, crop: U8) -> F32:
         pixels = (crop.astype(np.float32) - 127.5) / 128.0
         return unit(self._network.run(np.ascontiguousarray(pixels[None]))[0][0])
 
 
-class MaskClassifier:
-    """Give the calibrated probability that a face wears a mask."""
+@dataclass(frozen=True, slots=True)
+class MaskCalibration:
+    """How the networks' answers become a probability: sigmoid((mean logit + offset) / temperature).
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    `scales`: what each network's own logit is multiplied with to undo its own temperature.
+    """
+
+    scales: tuple[float, ...]
+    offset: float
+    temperature: float
+
+
+class MaskClassifier:
+    """Give the calibrated probability that a face wears a mask, from one network or several."""
+
+    def __init__(self, networks: Sequence[Network], calibration: MaskCalibration) -> None:
+        self._networks = tuple(zip(networks, calibration.scales, strict=True))
+        self._calibration = calibration
 
     def probability(self, image_rgb: U8, landmarks_xy: F32) -> float:
         """Return P(masked) of one face."""
-        crop = mask_crop(image_rgb, landmarks_xy).astype(np.float32)
-        return float(self._network.run(crop[None])[0][0, 0])
+        crop = mask_crop(image_rgb, landmarks_xy).astype(np.float32)[None]
+        logits = [s * _logit(float(n.run(crop)[0][0, 0])) for n, s in self._networks]
+        mean = sum(logits) / len(logits) + self._calibration.offset
+        return 1.0 / (1.0 + math.exp(-mean / self._calibration.temperature))
+
+
+def _logit(probability: float) -> float:
+    clipped = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(clipped / (1 - clipped))
 
 
 def unit(vector: F32) -> F32:

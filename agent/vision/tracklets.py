@@ -127,6 +127,7 @@ def finish(
         return None
     fused = unit(np.sum([(quality + 0.05) * vector for quality, vector in usable], axis=0))
     probability = float(np.mean([o.mask_probability for o in seen]))
+    state = mask_name(probability)
     start_us = seen[0].captured_us
     return FinishedTracklet(
         camera_id=camera_id,
@@ -134,8 +135,8 @@ def finish(
         start_us=start_us,
         end_us=seen[-1].captured_us,
         time_uncertainty_s=max(o.time_uncertainty_s for o in seen),
-        embedding=embedder.adapt(fused),
-        mask_state=mask_name(probability),
+        embedding=embedder.adapt(fused, state),
+        mask_state=state,
         mask_probability=probability,
         quality=float(np.mean([quality for quality, _ in usable[:3]])),
         face_count=len(seen),

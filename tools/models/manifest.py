@@ -12,8 +12,9 @@ from tools.models.sources import (
     Source,
 )  # fmt: skip
 
-PACK_ID = "sightline-pack-1"
-SPACE_ID = "mfn192-arc5-w1"
+MASK_MEMBERS = ("a",)
+PACK_ID = "sightline-pack-2"
+SPACE_ID = "mfn192-arc5-w2"
 DETECTOR_OUT = "heat, scale (h, w as log), offset (y, x), landmarks 5 x (y, x); 1/4 size, NHWC"
 EMBEDDER_IN = "1x112x112x3 RGB, (x - 127.5) / 128, ArcFace five-point alignment"
 OWN = "trained or learned by tools/models from aligned face crops that are not shipped"
@@ -36,68 +37,91 @@ def _entry(role: str, variant: str, file: str, source: Source | None, **facts: s
 
 def entries() -> list[Entry]:
     """List every file of the pack with its fixed facts."""
-    resized = "graph dimensions set to 1x3x384x640, onnx2tf to float32"
+    resized = "graph dimensions set to 1x3x384x640, ConvTranspose as Conv and DepthToSpace"
+    to_tflite = f"{resized}, onnx2tf"
     detector = {"input": "1x384x640x3 RGB 0..255", "output": DETECTOR_OUT}
     embedder = {"input": EMBEDDER_IN, "output": "1x192, L2-normalise, then adapt"}
+    batch = "batch constant 2 -> 1"
     static = "static int8 weights and activations, int8 edges, calibrated on crops"
     blaze = {"transformation": "none", "output": "SSD boxes and 6 landmarks, anchors as packaged"}
     return [
-        _entry("detector", "centerface-float", "centerface_640x384_float.tflite", CENTERFACE,
+        _entry("detector", "centerface-fp16", "centerface_fp16.tflite", CENTERFACE,
+               transformation=f"{to_tflite}; weights fp16", **detector),
+        _entry("detector", "centerface-int8", "centerface_int8.tflite", CENTERFACE,
+               transformation=f"{to_tflite}; {static}", **detector),
+        _entry("detector", "centerface-onnx", "centerface.onnx", CENTERFACE,
                transformation=resized, **detector),
-        _entry("detector", "centerface-int8", "centerface_640x384_int8.tflite", CENTERFACE,
-               transformation=f"{resized}; {static}", **detector),
         _entry("detector", "blazeface-full", "blazeface_full_range.tflite", BLAZEFACE_FULL,
                input="1x192x192x3 RGB -1..1", **blaze),
         _entry("detector", "blazeface-short", "blazeface_short_range.tflite", BLAZEFACE_SHORT,
                input="1x128x128x3 RGB -1..1", **blaze),
         _entry("embedder", "float", "mobilefacenet_float.tflite", MOBILEFACENET,
-               transformation="batch constant 2 -> 1", **embedder),
+               transformation=batch, **embedder),
         _entry("embedder", "int8", "mobilefacenet_int8.tflite", MOBILEFACENET,
-               transformation=f"batch constant 2 -> 1; {static}", **embedder),
-        _entry("mask", "float", "mask_v1.tflite", None,
-               input="1x96x96x3 RGB 0..255, five-point aligned, 1.4 x the ArcFace frame",
-               output="1x1 calibrated P(masked)"),
-        _entry("adaptation", "cohort", "adaptation_w1.npz", None,
-               output="mean (192,), whitening (192, 192); cohort_mean, cohort_cov after it"),
+               transformation=f"{batch}; int8 weights a channel, float activations", **embedder),
+        _entry("embedder", "int8-full", "mobilefacenet_int8_full.tflite", MOBILEFACENET,
+               transformation=f"{batch}; {static}", **embedder),
+        _entry("embedder", "onnx", "mobilefacenet.onnx", MOBILEFACENET,
+               transformation=f"{batch}; tf2onnx", **embedder),
+        *(
+            _entry("mask", name, f"mask_v2_{name}.tflite", None,
+                   input="1x96x96x3 RGB 0..255, five-point aligned, 1.4 x the ArcFace frame",
+                   output="1x1 sigmoid(logit / logit_scale)", transformation="weights fp16")
+            for name in MASK_MEMBERS
+        ),
+        _entry("adaptation", "cohort", "adaptation_w2.npz", None,
+               output="count, mean (192,), covariance (192, 192) a mask state; mask_scatter"),
     ]  # fmt: skip
+
+
+def compiled(out: Path) -> list[Entry]:
+    """List what Google's edgetpu_compiler made of the wholly quantised files, if it was run."""
+    found = []
+    for entry in entries():
+        file = f"{Path(entry['file']).stem}_edgetpu.tflite"
+        if (out / file).exists():
+            how = f"{entry['transformation']}; edgetpu_compiler"
+            variant = f"{entry['variant']}-edgetpu"
+            found.append(entry | {"variant": variant, "file": file, "transformation": how})
+    return found
 
 
 def write(out: Path, report: dict[str, Any], sha256_of: Callable[[Path], str]) -> None:
     """Write the manifest for the files in `out`."""
     lines = ["# Written by tools/models/build_pack.py; do not edit.", "", "[pack]",
              f'id = "{PACK_ID}"', f'space_id = "{SPACE_ID}"', ""]  # fmt: skip
-    for entry in entries():
+    for entry in entries() + compiled(out):
         path = out / entry["file"]
         facts = entry | {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+        if entry["role"] == "mask":
+            facts |= {"logit_scale": report["mask"]["logit_scales"][entry["variant"]]}
         facts |= _measured(entry["role"], entry["variant"], report)
         lines += ["[[file]]", *(f"{k} = {_toml(v)}" for k, v in facts.items()), ""]
+    lines += ["[mask]", f"offset = {report['mask']['offset']}",
+              f"temperature = {report['mask']['temperature']}", ""]  # fmt: skip
     lines += _calibration(report["adaptation"])
     (out / "manifest.toml").write_text("\n".join(lines), encoding="utf-8")
 
 
 def _measured(role: str, variant: str, report: dict[str, Any]) -> Entry:
     """Pick what was measured on one file; times are one thread, x86-64, milliseconds."""
-    int8, mask = report.get("int8", {}), report.get("mask", {})
-    chosen: dict[tuple[str, str], dict[str, Any]] = {}
-    if int8:
-        chosen["detector", "centerface-float"] = {"ms": int8["detector_ms"][0]}
-        chosen["detector", "centerface-int8"] = {
-            "ms": int8["detector_ms"][1],
-            "detections_kept": int8["detections_kept"],
-            "of_float_detections": int8["detections_float"],
-            "extra_detections": int8["detections_extra"],
-        }
-        chosen["embedder", "float"] = {"ms": int8["embedder_ms"][0]}
-        chosen["embedder", "int8"] = {
-            "ms": int8["embedder_ms"][1],
-            "cosine_to_float_mean": int8["embedder_cosine_mean"],
-            "cosine_to_float_min": int8["embedder_cosine_min"],
-        }
-    if mask:
-        keys = ("held_out", "balanced_accuracy", "balanced_accuracy_28px", "drawn_masks_found")
-        chosen["mask", "float"] = {k: mask[k] for k in keys}
-    measured = chosen.get((role, variant))
-    return {} if measured is None else {"measured": measured}
+    found, mask = report.get("variants"), report.get("mask")
+    if role == "detector" and found and variant in found["detector_ms"]:
+        kept = found["detections"][variant]
+        return {"measured": {"ms": found["detector_ms"][variant],
+                             "packaged_onnx_ms": found["detector_ms"]["packaged"],
+                             "detections_kept": kept["kept"], "detections": kept["of"],
+                             "extra_detections": kept["extra"]}}  # fmt: skip
+    if role == "embedder" and found:
+        mean, least = found["embedder_cosine_mean"], found["embedder_cosine_min"]
+        return {"measured": {"ms": found["embedder_ms"][variant],
+                             "cosine_to_float_mean": mean[variant],
+                             "cosine_to_float_min": least[variant]}}  # fmt: skip
+    if role == "mask" and variant == MASK_MEMBERS[0] and mask:
+        keys = ("held_out", "balanced_accuracy", "balanced_accuracy_28px", "drawn_masks_found",
+                "unsure")  # fmt: skip
+        return {"measured": {k: mask[k] for k in keys}}
+    return {}
 
 
 def _calibration(measured: dict[str, Any]) -> list[str]:

@@ -61,7 +61,7 @@ class Box:
             sent_us=self.world.clock.now_us(),
             camera_id=self.device.camera_id,
             shard=0,
-            space_id="mfn192-arc5-w1",
+            space_id="mfn192-arc5-w2",
             variant="float",
             sightings=tuple(self._sighting(one) for one in self.seen),
         )

@@ -25,7 +25,7 @@ vector /= np.linalg.norm(vector)
 answer = {
     "faces": [{}],
     "embedding_b64": base64.b64encode(vector.tobytes()).decode(),
-    "space_id": "mfn192-arc5-w1",
+    "space_id": "mfn192-arc5-w2",
     "variant": "float",
     "mask_state": "unmasked",
     "mask_probability": 0.01,

@@ -17,7 +17,9 @@ GOLDEN = Path(__file__).parent / "golden"
 def test_golden_payload_of_schema_1_still_decodes_and_encodes_alike(name: str) -> None:
     golden = (GOLDEN / f"{name}.v1.cbor").read_bytes()
     assert codec.decode(type(MESSAGES[name]), golden) == MESSAGES[name]
-    assert codec.encode(MESSAGES[name]) == golden
+    # Fields added since then have defaults; none was removed, renamed or encoded anew.
+    now = cbor2.loads(codec.encode(MESSAGES[name]))
+    assert {k: now.get(k) for k in cbor2.loads(golden)} == cbor2.loads(golden)
 
 
 def test_every_message_of_the_contract_has_a_golden_payload() -> None:
