@@ -6,6 +6,7 @@ from typing import Final
 
 from agent.cameras.build import open_camera
 from agent.clock import Clock, SystemClock
+from agent.cohort import CohortCounter
 from agent.config import AgentConfig
 from agent.evidence import EvidenceDesk, HttpUploader
 from agent.identity import DeviceIdentity, IdentityInvalid, controller_key, load_identity
@@ -67,7 +68,7 @@ def own_identity(config: AgentConfig) -> DeviceIdentity:
 def build_runner(config: AgentConfig, clock: Clock | None = None) -> Runner:
     """Join a whole agent; raises `AgentError` naming the key if something does not fit."""
     clock = clock or SystemClock()
-    identity, pack = own_identity(config), load_pack()
+    identity, pack = own_identity(config), load_pack(config.vision.pack_dir)
     controller = controller_key(config.controller.signing_public_b64)
     settings, calibration = vision_settings(config), calibration_of(config)
     store = Store(config.agent.data_dir / STORE_FILE, identity.store_key)
@@ -93,7 +94,7 @@ def build_runner(config: AgentConfig, clock: Clock | None = None) -> Runner:
     )  # fmt: skip
     return Runner(
         agent_id=identity.agent_id, clock=clock, store=store, keys=keys, link=link, desk=desk,
-        publisher=publisher, controller=controller,
+        publisher=publisher, cohort=CohortCounter(store), controller=controller,
         make_chain=partial(build_chain, pack, settings, calibration, identity.camera_id),
         open_camera=partial(open_camera, config.camera, clock),
         source_is_file=config.camera.source.startswith("file:"),

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from agent import cli_calibrate, cli_vision
+from agent import cli_adaptation, cli_calibrate, cli_vision
 from agent.build import build_runner
 from agent.clock import SystemClock
 from agent.config import load_config
@@ -20,6 +20,7 @@ from wire.topics import check_agent_id
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Sightline's camera agent.")
 app.add_typer(cli_vision.app, name="vision")
+app.add_typer(cli_adaptation.app, name="adaptation")
 app.add_typer(cli_calibrate.app, name="calibrate")
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="the agent's TOML file")]

@@ -50,12 +50,13 @@ Detector = Annotated[
 def embed(
     photo: Annotated[str, typer.Argument(help="picture file, or - for standard input")],
     detector: Detector = "centerface-fp16",
+    pack_dir: Annotated[Path | None, typer.Option("--pack", help="model pack to use")] = None,
     _as_json: Annotated[bool, typer.Option("--json", help="print JSON (always so)")] = True,
 ) -> None:
     """Turn a photo with exactly one face into an embedding, printed as one JSON object."""
     settings = VisionSettings(detector=detector)
     try:
-        pack = load_pack()
+        pack = load_pack(pack_dir)
         data = sys.stdin.buffer.read() if photo == "-" else _read_file(photo)
         face = enrol(
             data,
@@ -228,6 +229,8 @@ def _print(value: dict[str, Any]) -> None:
 
 
 def _fail(message: str) -> None:
-    field, _, rest = message.partition(":")
-    typer.echo(json.dumps({"error": {"field": field.split()[0], "message": rest.strip()}}))
+    head, _, rest = message.partition(":")
+    field, *where = head.split(maxsplit=1)
+    told = ": ".join([*where, rest.strip()])
+    typer.echo(json.dumps({"error": {"field": field, "message": told}}))
     raise typer.Exit(BAD_PHOTO_EXIT)

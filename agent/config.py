@@ -85,6 +85,7 @@ class VisionSection(_Section):
     detector: str = "centerface-fp16"
     embedder: Literal["float", "int8"] = "float"
     accelerator: Literal["none", "edgetpu", "cuda", "tensorrt"] = "none"
+    pack_dir: Path | None = None
     tiles_per_frame: Annotated[int, Field(ge=0, le=16)] = 0
     motion_gate: bool = True
     publish_quality_floor: Annotated[float, Field(ge=0, le=1)] = 0.05

@@ -76,7 +76,7 @@ def _clock(_config: AgentConfig, clock: Clock) -> Check:
 
 
 def _models(config: AgentConfig, clock: Clock) -> Check:
-    pack = load_pack()
+    pack = load_pack(config.vision.pack_dir)
     chain = build_chain(pack, vision_settings(config), None, config.camera.id)
     noise = np.random.default_rng(0).integers(0, 255, (720, 1280, 3), np.uint8)
     start = time.perf_counter()

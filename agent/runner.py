@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from agent.cameras.base import CameraFailed, CameraSource
 from agent.cameras.latest import LatestFrame
 from agent.clock import Clock
+from agent.cohort import CohortCounter
 from agent.errors import AgentError
 from agent.keys import KeyRing
 from agent.link import Link
@@ -22,6 +23,7 @@ from agent.publisher import Publisher
 from agent.queries import QueryDesk
 from agent.store import Store
 from agent.vision.chain import VisionChain
+from agent.vision.types import FinishedTracklet
 from wire.errors import WireError
 from wire.messages import Health, KeyDelivery
 from wire.signing import verify
@@ -31,6 +33,8 @@ log = logging.getLogger("agent.runner")
 TICK_S: Final = 0.25
 PURGE_EVERY_S: Final = 60.0
 REOPEN_AFTER_S: Final = 5.0
+COHORT_EVERY_S: Final = 3600.0
+"""Rarely, for it is 400 KB and flash wears out; a crash loses an hour of statistics, no more."""
 
 
 @dataclass(slots=True)
@@ -60,6 +64,7 @@ class Runner:
     link: Link
     desk: QueryDesk
     publisher: Publisher
+    cohort: CohortCounter
     make_chain: Callable[[], VisionChain]
     open_camera: Callable[[], CameraSource]
     source_is_file: bool
@@ -88,10 +93,12 @@ class Runner:
                 self._camera.close()
             worker.join(timeout=10.0)
             self.link.stop()
+            self.cohort.save()
             self.store.close()
 
     def _serve(self, exit_when_done: bool) -> None:
         next_health = next_purge = 0.0
+        next_save = time.monotonic() + COHORT_EVERY_S
         told_end = False
         while not self.stop.is_set():
             self._read_inbox()
@@ -110,6 +117,9 @@ class Runner:
                 dropped = self.store.purge(before_us=before_us, max_bytes=self.store_max_bytes)
                 if dropped:
                     log.info("ring purged", extra=facts(tracklets=dropped))
+            if now >= next_save:
+                next_save = now + COHORT_EVERY_S
+                self.cohort.save()
             if exit_when_done and self.capture.ended and self.store.spool_size()[0] == 0:
                 return
 
@@ -158,7 +168,7 @@ class Runner:
                     break
             if not self.stop.is_set():
                 for tracklet in self._chain.flush():
-                    self.publisher.keep(tracklet)
+                    self._keep(tracklet)
                 # Told only once everything is in the store and on its way to the spool.
                 self.publisher.spool_ready()
                 self.capture.ended = True
@@ -179,10 +189,14 @@ class Runner:
             if last_us is not None and 0 < frame.captured_us - last_us < 10_000_000:
                 self.capture.frame_interval_s = (frame.captured_us - last_us) / 1e6
             for tracklet in chain.process(frame):
-                self.publisher.keep(tracklet)
+                self._keep(tracklet)
             self.capture.last_frame_us = frame.captured_us
             if self.stop.is_set():
                 return
+
+    def _keep(self, tracklet: FinishedTracklet) -> None:
+        self.publisher.keep(tracklet)
+        self.cohort.add(tracklet)
 
     def _health(self) -> Health:
         batches, size = self.store.spool_size()

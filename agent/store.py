@@ -214,6 +214,17 @@ class Store:
         with self._transaction():
             self._set_meta("keys", self._cipher.seal(cbor2.dumps(rows), b"keys"))
 
+    def load_cohort(self) -> bytes:
+        """Return the statistics of the faces seen; empty if there are none."""
+        with self._lock:
+            sealed = self._meta("cohort", b"")
+        return self._cipher.open(sealed, b"cohort") if sealed else b""
+
+    def save_cohort(self, data: bytes) -> None:
+        """Keep the statistics of the faces seen, encrypted."""
+        with self._transaction():
+            self._set_meta("cohort", self._cipher.seal(data, b"cohort"))
+
     def remember_query(self, query_id: UUID, nonce: bytes, expires_us: int, now_us: int) -> bool:
         """Remember a query until it expires; False if it, or its nonce, was seen before."""
         with self._transaction():

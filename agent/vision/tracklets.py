@@ -136,6 +136,7 @@ def finish(
         end_us=seen[-1].captured_us,
         time_uncertainty_s=max(o.time_uncertainty_s for o in seen),
         embedding=embedder.adapt(fused, state),
+        raw_embedding=fused,
         mask_state=state,
         mask_probability=probability,
         quality=float(np.mean([quality for quality, _ in usable[:3]])),

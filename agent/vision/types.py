@@ -80,7 +80,8 @@ class FinishedTracklet:
     """A finished passage of one person through one camera.
 
     `embedding`: (192,) adapted unit vector, fused by quality. `ordinal`: number of the tracklet
-    in this run, the same whenever the same frames are read again.
+    in this run, the same whenever the same frames are read again. `raw_embedding`: (192,) before
+    adaptation, for the cohort's statistics; neither stored nor sent.
     """
 
     camera_id: str
@@ -96,3 +97,4 @@ class FinishedTracklet:
     path: tuple[PathSample, ...]
     masks: tuple[MaskStretch, ...]
     key_frames: tuple[KeyFrame, ...]
+    raw_embedding: F32 | None = None

@@ -7,16 +7,17 @@ from numpy.typing import NDArray
 
 from agent.models.runtime import Network
 from agent.vision.adaptation import CohortStatistics, FaceStatistics
+from agent.vision.align import EMBED_SCALE
 from tools.models.crops import U8, arcface_frame, draw_mask
 
 F32 = NDArray[np.float32]
 
 
-def embed_crops(network: Network, crops: Iterable[U8]) -> F32:
+def embed_crops(network: Network, crops: Iterable[U8], *, scale: float = EMBED_SCALE) -> F32:
     """Embed crops: sum of the face's and its mirror image's vectors, L2-normalised; (n, 192)."""
     rows = []
     for crop in crops:
-        frame = (arcface_frame(crop).astype(np.float32) - 127.5) / 128.0
+        frame = (arcface_frame(crop, scale=scale).astype(np.float32) - 127.5) / 128.0
         pair = [network.run(np.ascontiguousarray(f[None]))[0][0] for f in (frame, frame[:, ::-1])]
         rows.append(sum(v / np.linalg.norm(v) for v in pair))
     return unit(np.stack(rows))

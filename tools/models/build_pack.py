@@ -20,7 +20,7 @@ from agent.models.runtime import Network, load_network
 from agent.vision.adaptation import statistics_to_bytes
 from tools.models import adapt, convert, manifest, measure
 from tools.models import crops as c
-from tools.models.people import group_people, held_out, one_each
+from tools.models.people import held_out, one_each, people_of
 from tools.models.sources import (
     BLAZEFACE_FULL,
     BLAZEFACE_SHORT,
@@ -32,7 +32,7 @@ from tools.models.sources import (
 FLOAT_DETECTOR = "centerface_float.tflite"
 COMMITTED = Path(__file__).parents[2] / "agent" / "models"
 LEARNED = (
-    "adaptation_w2.npz", "mask_v2_a.tflite", "mask_v2_b.tflite", "measured.json",
+    "adaptation_w2.npz", *manifest.MASK_FILES.values(), "measured.json",
     "centerface_int8.tflite", "mobilefacenet_int8_full.tflite",
 )  # fmt: skip
 HELD_OUT_SHARE = 0.25
@@ -102,8 +102,7 @@ def build_adaptation(out: Path, images: dict[str, c.U8], embedder: Network) -> d
     raw = {k: adapt.embed_crops(embedder, v) for k, v in images.items()}
     whole = adapt.learn_cohort(raw, images["unmasked"], embedder, seed=SEED)
     (out / "adaptation_w2.npz").write_bytes(statistics_to_bytes(whole))
-    joint = adapt.whiten_jointly(np.concatenate([raw["masked"], raw["unmasked"]]))
-    people = group_people(joint)
+    people = people_of(np.concatenate([images["masked"], images["unmasked"]]))
     test = held_out(people, share=HELD_OUT_SHARE, seed=SEED)
     first = one_each(people)
     split = len(raw["masked"])

@@ -10,6 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.vision.align import EMBED_SCALE
+
 U8 = NDArray[np.uint8]
 CROP = 160
 ARC_SIDE = 114
@@ -31,10 +33,11 @@ def read_crops(folder: Path) -> tuple[U8, list[str]]:
     return np.stack(images).astype(np.uint8), [f.name for f in files]
 
 
-def arcface_frame(crop: U8) -> U8:
-    """Cut the ArcFace frame out of a crop and bring it to 112 px."""
-    edge = (CROP - ARC_SIDE) // 2
-    inner = crop[edge : edge + ARC_SIDE, edge : edge + ARC_SIDE]
+def arcface_frame(crop: U8, *, scale: float = EMBED_SCALE) -> U8:
+    """Cut what the embedder sees out of a crop and bring it to 112 px."""
+    side = round(ARC_SIDE / scale)
+    edge = (CROP - side) // 2
+    inner = crop[edge : edge + side, edge : edge + side]
     return np.asarray(cv2.resize(inner, (112, 112), interpolation=cv2.INTER_AREA), np.uint8)
 
 

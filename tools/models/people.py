@@ -30,8 +30,11 @@ def group_people(embeddings: adapt.F32, *, threshold: float = SAME_PERSON) -> ND
 
 
 def people_of(crops: c.U8) -> NDArray[np.intp]:
-    """Group crops by person with the pack's float embedder."""
-    raw = adapt.embed_crops(load_network(EMBEDDER), crops)
+    """Group crops by person with the float embedder on its own frame, whatever the pack uses.
+
+    The groups must not change with the pack: trained networks were measured on them.
+    """
+    raw = adapt.embed_crops(load_network(EMBEDDER), crops, scale=1.0)
     return group_people(adapt.whiten_jointly(raw))
 
 

@@ -20,6 +20,7 @@ from scipy.optimize import minimize
 
 from agent.vision.tracklets import MASKED_FROM, UNMASKED_TO
 from tools.models import crops as c
+from tools.models.manifest import MASK_FILES
 from tools.models.people import held_out, people_of
 
 EPOCHS, BATCH, SEED = 60, 64, 20_261_101
@@ -215,7 +216,7 @@ def main() -> None:
                "logit_scales": dict.fromkeys(networks, 1.0)}  # fmt: skip
     report["unsure"] = unsure_share(logits_of(networks, images[test]) + offset, temperature)
     for name, network in networks.items():
-        export(network, args.out / f"mask_v2_{name}.tflite")
+        export(network, args.out / MASK_FILES[name])
     keep_report(args.out / "measured.json", report)
     print(json.dumps(report, indent=2))
 
