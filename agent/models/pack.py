@@ -42,10 +42,6 @@ class ModelPack:
     calibration: dict[str, Any]
     mask: dict[str, Any]
 
-    def of_role(self, role: str) -> tuple[PackFile, ...]:
-        """Return all files of a role."""
-        return tuple(f for f in self.files if f.role == role)
-
     def file(self, role: str, variant: str) -> PackFile:
         """Return one file; raises `ModelPackInvalid` naming the variants there are."""
         found = [f for f in self.files if f.role == role and f.variant == variant]

@@ -86,14 +86,13 @@ def build_embedder(pack: ModelPack, settings: VisionSettings) -> Embedder:
 
 
 def build_masks(pack: ModelPack, settings: VisionSettings) -> MaskClassifier:
-    """Load the mask classifier's networks with their calibration."""
-    files = pack.of_role("mask")
+    """Load the mask classifier with its calibration."""
+    file = pack.file("mask", "fp16")
     calibration = MaskCalibration(
-        scales=tuple(float(f.facts["logit_scale"]) for f in files),
-        offset=float(pack.mask["offset"]), temperature=float(pack.mask["temperature"]),
+        scale=float(file.facts["logit_scale"]), offset=float(pack.mask["offset"]),
+        temperature=float(pack.mask["temperature"]),
     )  # fmt: skip
-    networks = [load_network(f.path, threads=settings.threads) for f in files]
-    return MaskClassifier(networks, calibration)
+    return MaskClassifier(load_network(file.path, threads=settings.threads), calibration)
 
 
 def build_chain(

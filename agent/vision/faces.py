@@ -1,7 +1,6 @@
 """The two networks that look at one aligned face: embedder and mask classifier."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,29 +36,28 @@ class Embedder:
 
 @dataclass(frozen=True, slots=True)
 class MaskCalibration:
-    """How the networks' answers become a probability: sigmoid((mean logit + offset) / temperature).
+    """How the network's answer becomes a probability: sigmoid((logit + offset) / temperature).
 
-    `scales`: what each network's own logit is multiplied with to undo its own temperature.
+    `scale`: what the network's own logit is multiplied with to undo its own temperature.
     """
 
-    scales: tuple[float, ...]
+    scale: float
     offset: float
     temperature: float
 
 
 class MaskClassifier:
-    """Give the calibrated probability that a face wears a mask, from one network or several."""
+    """Give the calibrated probability that a face wears a mask."""
 
-    def __init__(self, networks: Sequence[Network], calibration: MaskCalibration) -> None:
-        self._networks = tuple(zip(networks, calibration.scales, strict=True))
-        self._calibration = calibration
+    def __init__(self, network: Network, calibration: MaskCalibration) -> None:
+        self._network, self._calibration = network, calibration
 
     def probability(self, image_rgb: U8, landmarks_xy: F32) -> float:
         """Return P(masked) of one face."""
         crop = mask_crop(image_rgb, landmarks_xy).astype(np.float32)[None]
-        logits = [s * _logit(float(n.run(crop)[0][0, 0])) for n, s in self._networks]
-        mean = sum(logits) / len(logits) + self._calibration.offset
-        return 1.0 / (1.0 + math.exp(-mean / self._calibration.temperature))
+        logit = self._calibration.scale * _logit(float(self._network.run(crop)[0][0, 0]))
+        return 1.0 / (1.0 + math.exp(
+            -(logit + self._calibration.offset) / self._calibration.temperature))  # fmt: skip
 
 
 def _logit(probability: float) -> float:

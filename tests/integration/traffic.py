@@ -65,7 +65,9 @@ PAYLOADS: dict[str, dict[str, Rule]] = {
     },
     "health": {
         "schema": INT, "agent_id": NAME, "at_us": INT, "started_us": INT, "frames_total": INT,
-        "frames_dropped_total": INT, "faces_total": INT, "sightings_total": INT,
+        "frames_dropped_total": INT, "frames_still_total": INT, "faces_total": INT,
+        "sightings_total": INT, "accelerator": NAME, "accelerator_working": FLAG,
+        "accelerator_faults_total": INT,
         "last_frame_us": INT, "spool_batches": INT, "spool_bytes": INT, "store_bytes": INT,
         "clock_offset_s": REAL, "source_ended": FLAG,
     },

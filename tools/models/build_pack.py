@@ -32,7 +32,7 @@ from tools.models.sources import (
 FLOAT_DETECTOR = "centerface_float.tflite"
 COMMITTED = Path(__file__).parents[2] / "agent" / "models"
 LEARNED = (
-    "adaptation_w2.npz", *manifest.MASK_FILES.values(), "measured.json",
+    "adaptation_w2.npz", manifest.MASK_FILE, "measured.json",
     "centerface_int8.tflite", "mobilefacenet_int8_full.tflite",
 )  # fmt: skip
 HELD_OUT_SHARE = 0.25

@@ -12,7 +12,7 @@ from tools.models.sources import (
     Source,
 )  # fmt: skip
 
-MASK_FILES = {"a": "mask_v2_a.tflite"}
+MASK_FILE = "mask_v2.tflite"
 PACK_ID = "sightline-pack-2"
 SPACE_ID = "mfn192-arc5-w2"
 DETECTOR_OUT = "heat, scale (h, w as log), offset (y, x), landmarks 5 x (y, x); 1/4 size, NHWC"
@@ -63,12 +63,9 @@ def entries() -> list[Entry]:
                transformation=f"{batch}; {static}", **embedder),
         _entry("embedder", "onnx", "mobilefacenet.onnx", MOBILEFACENET,
                transformation=f"{batch}; tf2onnx", **embedder),
-        *(
-            _entry("mask", name, file, None,
-                   input="1x96x96x3 RGB 0..255, five-point aligned, 1.4 x the ArcFace frame",
-                   output="1x1 sigmoid(logit / logit_scale)", transformation="weights fp16")
-            for name, file in MASK_FILES.items()
-        ),
+        _entry("mask", "fp16", MASK_FILE, None,
+               input="1x96x96x3 RGB 0..255, five-point aligned, 1.4 x the ArcFace frame",
+               output="1x1 sigmoid(logit / logit_scale)", transformation="weights fp16"),
         _entry("adaptation", "cohort", "adaptation_w2.npz", None,
                output="count, mean (192,), covariance (192, 192) a mask state; mask_scatter"),
     ]  # fmt: skip
@@ -94,7 +91,7 @@ def write(out: Path, report: dict[str, Any], sha256_of: Callable[[Path], str]) -
         path = out / entry["file"]
         facts = entry | {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
         if entry["role"] == "mask":
-            facts |= {"logit_scale": report["mask"]["logit_scales"][entry["variant"]]}
+            facts |= {"logit_scale": report["mask"]["logit_scale"]}
         facts |= _measured(entry["role"], entry["variant"], report)
         lines += ["[[file]]", *(f"{k} = {_toml(v)}" for k, v in facts.items()), ""]
     lines += ["[mask]", f"offset = {report['mask']['offset']}",
@@ -117,7 +114,7 @@ def _measured(role: str, variant: str, report: dict[str, Any]) -> Entry:
         return {"measured": {"ms": found["embedder_ms"][variant],
                              "cosine_to_float_mean": mean[variant],
                              "cosine_to_float_min": least[variant]}}  # fmt: skip
-    if role == "mask" and variant == next(iter(MASK_FILES)) and mask:
+    if role == "mask" and mask:
         keys = ("held_out", "balanced_accuracy", "balanced_accuracy_28px", "drawn_masks_found",
                 "unsure")  # fmt: skip
         return {"measured": {k: mask[k] for k in keys}}

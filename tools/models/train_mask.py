@@ -9,25 +9,25 @@ the same side of the split, so that the held-out quarter holds people whom train
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize_scalar
 
 from agent.vision.tracklets import MASKED_FROM, UNMASKED_TO
 from tools.models import crops as c
-from tools.models.manifest import MASK_FILES
+from tools.models.manifest import MASK_FILE
 from tools.models.people import held_out, people_of
 
 EPOCHS, BATCH, SEED = 60, 64, 20_261_101
 TEST_SHARE = 0.25
-WIDTHS = ((32, 2), (48, 1), (64, 2), (96, 1), (128, 2))
-LAST_WIDTHS = {"a": 192, "b": 160}
-"""Two networks vote; together their weights stay under 300 KB."""
+WIDTHS = ((32, 2), (48, 1), (64, 2), (96, 1), (128, 2), (192, 1))
+OFFSETS = np.arange(0.0, 2.01, 0.1)
+PLATEAU = 0.0003
 FIRST_WIDTH = 24
 RESIDUAL_UP_TO = 96
 MIX_UNTIL = 0.7
@@ -35,7 +35,7 @@ MIX_UNTIL = 0.7
 DRAWN_SHARE = 0.25
 
 
-def build_network(last_width: int) -> Any:
+def build_network() -> Any:
     """Build the depthwise CNN; input (n, 96, 96, 3) RGB 0..255, output one logit."""
     import tensorflow as tf
 
@@ -43,7 +43,7 @@ def build_network(last_width: int) -> Any:
     inputs = tf.keras.Input((c.MASK_SIDE, c.MASK_SIDE, 3), name="crop_rgb")
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(inputs)
     x = _settled(layers.Conv2D(FIRST_WIDTH, 3, 2, "same", use_bias=False)(x))
-    for width, stride in (*WIDTHS, (last_width, 1)):
+    for width, stride in WIDTHS:
         x = _settled(layers.DepthwiseConv2D(3, stride, "same", use_bias=False)(x))
         x = _settled(layers.Conv2D(width, 1, use_bias=False)(x))
         if stride == 1:
@@ -118,21 +118,13 @@ def mixed(
     return blended, truth * share + truth[other] * (1 - share)
 
 
-def train_all(images: c.U8, labels: np.ndarray, *, epochs: int = EPOCHS) -> dict[str, Any]:
-    """Train every member of the vote."""
-    return {
-        name: train(images, labels, last_width=width, epochs=epochs, seed=SEED + number)
-        for number, (name, width) in enumerate(LAST_WIDTHS.items())
-    }
-
-
-def train(images: c.U8, labels: np.ndarray, *, last_width: int, epochs: int, seed: int) -> Any:
+def train(images: c.U8, labels: np.ndarray, *, epochs: int = EPOCHS, seed: int = SEED) -> Any:
     """Train a network; returns the Keras model that gives logits."""
     import tensorflow as tf
 
     tf.keras.utils.set_random_seed(seed)
     rng = np.random.default_rng(seed)
-    network = build_network(last_width)
+    network = build_network()
     steps = epochs * (len(images) // BATCH)
     schedule = tf.keras.optimizers.schedules.CosineDecay(3e-3, steps)
     loss = tf.keras.losses.BinaryCrossentropy(from_logits=True, label_smoothing=0.03)
@@ -146,12 +138,11 @@ def train(images: c.U8, labels: np.ndarray, *, last_width: int, epochs: int, see
     return network
 
 
-def logits_of(networks: Mapping[str, Any], images: np.ndarray) -> np.ndarray:
-    """Return the mean logits of 160 px crops and their mirror images."""
+def logits_of(network: Any, images: np.ndarray) -> np.ndarray:
+    """Return the logits of 160 px crops, averaged with those of their mirror images."""
     small = np.stack([shrink(i) for i in images]).astype(np.float32)
     views = (small, small[:, :, ::-1])
-    rows = [n.predict(v, verbose=0)[:, 0] for n in networks.values() for v in views]
-    return np.asarray(np.mean(rows, axis=0))
+    return np.asarray(np.mean([network.predict(v, verbose=0)[:, 0] for v in views], axis=0))
 
 
 def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -161,17 +152,23 @@ def balanced_accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
 
 
 def calibrate(logits: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
-    """Fit offset and temperature with the least class-balanced log loss (Platt, 1999)."""
+    """Fit offset and temperature: logit -> (logit + offset) / temperature.
+
+    The offset is the middle of those whose balanced accuracy is the best but for `PLATEAU`, the
+    temperature has the least class-balanced log loss (Guo et al., ICML 2017).
+    """
+    accuracy = np.array([balanced_accuracy(logits + o, labels) for o in OFFSETS])
+    good = OFFSETS[accuracy >= accuracy.max() - PLATEAU]
+    offset = float(good[0] + good[-1]) / 2
     sign = np.where(labels > 0.5, 1, -1)
     weight = np.where(labels > 0.5, 0.5 / labels.mean(), 0.5 / (1 - labels.mean()))
 
-    def loss(pair: np.ndarray) -> float:
-        offset, log_temperature = pair
-        scaled = sign * (logits + offset) / np.exp(log_temperature)
+    def loss(temperature: float) -> float:
+        scaled = sign * (logits + offset) / temperature
         return float(np.mean(weight * np.logaddexp(0, -scaled)))
 
-    best = minimize(loss, np.zeros(2), method="Nelder-Mead").x
-    return round(float(best[0]), 3), round(float(np.exp(best[1])), 3)
+    temperature = minimize_scalar(loss, bounds=(0.3, 5.0), method="bounded").x
+    return round(offset, 3), round(float(temperature), 3)
 
 
 def export(network: Any, target: Path) -> None:
@@ -202,21 +199,21 @@ def main() -> None:
     labels = np.concatenate([np.ones(len(masked)), np.zeros(len(unmasked))])
     sources = np.array([n.split("-")[0] for n in masked_names + unmasked_names])
     test = held_out(people_of(images), share=TEST_SHARE, seed=SEED)
-    networks = train_all(images[~test], labels[~test], epochs=args.epochs)
-    # The offset is learned where the networks were, on pictures made small and bad again.
+    network = train(images[~test], labels[~test], epochs=args.epochs)
+    # Calibrated where the network was trained, on the pictures as they are and made worse.
     rng = np.random.default_rng(SEED)
     hard = np.stack([c.degrade(i, rng) for i in images[~test]])
-    offset, temperature = calibrate(logits_of(networks, hard), labels[~test])
-    report = measure(networks, offset, images[test], labels[test], sources[test])
+    both = np.concatenate([images[~test], hard])
+    offset, temperature = calibrate(logits_of(network, both), np.tile(labels[~test], 2))
+    report = measure(network, offset, images[test], labels[test], sources[test])
     if args.sources:
         report["left_out"] = leave_one_source_out(
             images, labels, sources, test, offset=offset, epochs=args.epochs
         )
     report |= {"offset": offset, "temperature": temperature,
-               "logit_scales": dict.fromkeys(networks, 1.0)}  # fmt: skip
-    report["unsure"] = unsure_share(logits_of(networks, images[test]) + offset, temperature)
-    for name, network in networks.items():
-        export(network, args.out / MASK_FILES[name])
+               "logit_scale": 1.0}  # fmt: skip
+    report["unsure"] = unsure_share(logits_of(network, images[test]) + offset, temperature)
+    export(network, args.out / MASK_FILE)
     keep_report(args.out / "measured.json", report)
     print(json.dumps(report, indent=2))
 
@@ -238,25 +235,25 @@ def leave_one_source_out(
     report = {}
     for source in sorted(set(sources[labels > 0.5])):
         gone = (sources == source) & (labels > 0.5)
-        networks = train_all(images[~test & ~gone], labels[~test & ~gone], epochs=epochs)
-        bare = logits_of(networks, images[test & (labels < 0.5)]) + offset
+        network = train(images[~test & ~gone], labels[~test & ~gone], epochs=epochs)
+        bare = logits_of(network, images[test & (labels < 0.5)]) + offset
         report[str(source)] = {
             "faces": int(gone.sum()),
-            "masked_found": float((logits_of(networks, images[gone]) + offset > 0).mean()),
+            "masked_found": float((logits_of(network, images[gone]) + offset > 0).mean()),
             "unmasked_right": float((bare <= 0).mean()),
         }
     return report
 
 
 def measure(
-    networks: Mapping[str, Any], offset: float, images: c.U8, labels: np.ndarray,
+    network: Any, offset: float, images: c.U8, labels: np.ndarray,
     sources: np.ndarray,
 ) -> dict[str, Any]:  # fmt: skip
-    """Measure the vote on held-out crops: sizes, JPEG, blur, sources and drawn masks."""
+    """Measure the network on held-out crops: sizes, JPEG, blur, sources and drawn masks."""
     rng = np.random.default_rng(1)
 
     def answers(pictures: np.ndarray) -> np.ndarray:
-        return logits_of(networks, pictures) + offset
+        return logits_of(network, pictures) + offset
 
     plain = answers(images)
     report: dict[str, Any] = {

@@ -26,7 +26,7 @@ SHAPES = {
     ("embedder", "int8"): (1, 112, 112, 3),
     ("embedder", "int8-full"): (1, 112, 112, 3),
     ("embedder", "onnx"): (1, 112, 112, 3),
-    ("mask", "a"): (1, 96, 96, 3),
+    ("mask", "fp16"): (1, 96, 96, 3),
 }
 
 
@@ -52,18 +52,18 @@ def test_every_network_loads_with_the_documented_input(role: str, variant: str) 
 
 def test_one_flipped_byte_is_found_and_named(tmp_path: Path) -> None:
     root = copy_of_the_pack(tmp_path / "pack")
-    victim = root / PACK.path("mask", "a").name
+    victim = root / PACK.path("mask", "fp16").name
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 1
     victim.write_bytes(bytes(data))
-    with pytest.raises(ModelHashMismatch, match=r"mask_v2_a\.tflite.*reinstall"):
+    with pytest.raises(ModelHashMismatch, match=r"mask_v2\.tflite.*reinstall"):
         load_pack(root)
 
 
 def test_a_missing_file_is_found_and_named(tmp_path: Path) -> None:
     root = copy_of_the_pack(tmp_path / "pack")
-    (root / PACK.path("mask", "a").name).unlink()
-    with pytest.raises(ModelHashMismatch, match=r"mask_v2_a\.tflite"):
+    (root / PACK.path("mask", "fp16").name).unlink()
+    with pytest.raises(ModelHashMismatch, match=r"mask_v2\.tflite"):
         load_pack(root)
 
 
@@ -86,7 +86,7 @@ def test_adapted_embeddings_are_unit_vectors() -> None:
 
 def test_a_wrong_input_shape_is_refused() -> None:
     with pytest.raises(NetworkInvalid, match="input shape"):
-        load_network(PACK.path("mask", "a")).run(np.zeros((1, 2, 2, 3), np.float32))
+        load_network(PACK.path("mask", "fp16")).run(np.zeros((1, 2, 2, 3), np.float32))
 
 
 def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
@@ -97,4 +97,4 @@ def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_weights_of_the_mask_classifier_stay_small() -> None:
-    assert sum(f.path.stat().st_size for f in PACK.of_role("mask")) <= 300 * 1024
+    assert PACK.path("mask", "fp16").stat().st_size <= 300 * 1024
