@@ -27,6 +27,7 @@ from agent.vision.build import (
 from agent.vision.chain import decode_picture, encode_jpeg
 from agent.vision.detector import Detector as FaceDetector
 from agent.vision.enrol import DETECT_THRESHOLD, enrol
+from agent.vision.pictures import read_pairs
 from agent.vision.redact import UNSURE_THRESHOLD, RedactionRefused, keep_only_box
 from agent.vision.redact_video import redact_video
 from agent.vision.tracklets import mask_name
@@ -102,9 +103,7 @@ def verify(
 ) -> None:
     """Compare pairs of pictures; one JSON line each, then the best threshold and its errors."""
     try:
-        for line in evaluate.verify(
-            _looker(detector, embedder), evaluate.read_pairs(pairs), images
-        ):
+        for line in evaluate.verify(_looker(detector, embedder), read_pairs(pairs), images):
             _print(line)
     except AgentError as error:
         _fail(str(error))

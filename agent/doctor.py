@@ -77,11 +77,17 @@ def _clock(_config: AgentConfig, clock: Clock) -> Check:
 
 def _models(config: AgentConfig, clock: Clock) -> Check:
     pack = load_pack(config.vision.pack_dir)
-    chain = build_chain(pack, vision_settings(config), None, config.camera.id)
+    settings = vision_settings(config)
+    chain = build_chain(pack, settings, None, config.camera.id)
     noise = np.random.default_rng(0).integers(0, 255, (720, 1280, 3), np.uint8)
     start = time.perf_counter()
     chain.process(Frame(noise, clock.now_us(), 0.0, 0))
     took_ms = (time.perf_counter() - start) * 1000
+    accelerator = settings.accelerator_state
+    if not accelerator.working:
+        return Check("models", "warn",
+                     f"{accelerator.name} does not work, a frame in {took_ms:.0f} ms on the CPU",
+                     "plug in the accelerator and install its driver")  # fmt: skip
     return Check("models", "pass", f"{pack.id} on {runtime_name()}, a frame in {took_ms:.0f} ms")
 
 

@@ -89,3 +89,12 @@ def test_the_doctor_names_fault_and_mend_and_goes_on(box: Path) -> None:
     assert "FAIL broker" in done.output
     assert "ok   models" in done.output
     assert "check broker.host" in done.output
+
+
+def test_the_doctor_warns_of_an_accelerator_that_is_not_there(box: Path) -> None:
+    run(box)
+    file = box / "agent.toml"
+    file.write_text(file.read_text() + '[vision]\naccelerator = "edgetpu"\n')
+    done = CliRunner().invoke(app, ["doctor", "--config", str(file)])
+    assert "WARN models" in done.output
+    assert "plug in the accelerator" in done.output
