@@ -64,7 +64,12 @@ def open_stores(config: Config, clock: Clock) -> Stores:
     seen = SeenAgents(database)
     return Stores(
         database=database,
-        gallery=Gallery.open(config.gallery_dsn),
+        gallery=Gallery.open(
+            config.gallery_dsn,
+            config.search_dir,
+            cluster=config.gallery.cluster,
+            now_us=clock.now_us,
+        ),
         seen=seen,
         fleet=FreshFleet(database, seen),
         cases=SqlCases(database),

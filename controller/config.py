@@ -75,9 +75,15 @@ class BrokerSection(_Section):
 
 
 class GallerySection(_Section):
-    """Where the gallery is: `chdb:///abs/path` or a ClickHouse DSN; empty: in data_dir."""
+    """Where the gallery is: `chdb:///abs/path` or a ClickHouse DSN; empty: in data_dir.
+
+    `cluster`: the name of a ClickHouse cluster to spread the tables over. `search_dir`: where the
+    search files lie (243 bytes a sighting, on a fast disk); empty: in data_dir.
+    """
 
     dsn: str = ""
+    cluster: str | None = None
+    search_dir: Path | None = None
 
 
 class RecordsSection(_Section):
@@ -143,6 +149,11 @@ class Config(_Section):
     def gallery_dsn(self) -> str:
         """The gallery's DSN with its default filled in."""
         return self.gallery.dsn or f"chdb://{self.data_dir / 'gallery'}"
+
+    @property
+    def search_dir(self) -> Path:
+        """Where the gallery's search files lie."""
+        return self.gallery.search_dir or self.data_dir / "gallery-search"
 
 
 def load_config(path: Path) -> Config:

@@ -28,6 +28,9 @@ class Purgeable(Protocol):
     def purge_before(self, epoch: int) -> int:
         """Drop all epochs before this one."""
 
+    def maintain(self) -> None:
+        """Do what is due now and then."""
+
 
 @dataclass(frozen=True, slots=True)
 class HousekeepingParts:
@@ -88,6 +91,7 @@ class Housekeeping:
         self._parts.cases.expire_due()
         self._publish_keys()
         self._parts.flush()
+        self._parts.gallery.maintain()
 
     def _new_day(self, today: int) -> None:
         self._parts.keys.ensure_epochs()

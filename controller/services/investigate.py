@@ -23,8 +23,8 @@ from controller.services.enrolment import Enrolment
 from controller.services.evidence import EvidenceService
 from controller.services.fleet import FleetService
 from controller.services.keys import KeyService
-from controller.services.match import MASK_STATES, Matcher, MatchSettings, SearchableGallery
-from controller.services.ports import GalleryScope
+from controller.services.match import Found, Matcher, MatchRequest, MatchSettings, SearchableGallery
+from controller.services.ports import MASK_STATES, GalleryScope
 from controller.services.reporting import Outcome, write_report
 from controller.services.stores import QueryStore
 from controller.services.values import Agent, Case
@@ -98,10 +98,7 @@ class Investigation:
         started_s = time.monotonic()
         work = self._begin(case_id)
         with self._step(work, "match"):
-            found = Matcher(self._parts.gallery, self._parts.keys).match(
-                case_id, work.probes, self._scope(work), work.calibration,
-                MatchSettings(self._limits.false_candidates_per_day),
-            )  # fmt: skip
+            found = self._match(work)
         settings = TraceSettings(sightings_searched=max(found.searched, 1))
         with self._step(work, "trace"):
             first = trace(found.candidates, work.sites, settings)
@@ -149,6 +146,13 @@ class Investigation:
         work.timings[name] = time.monotonic() - started_s
         _LOG.info("event=step_done case=%s step=%s seconds=%.3f",
                   work.case.case_id, name, work.timings[name])  # fmt: skip
+
+    def _match(self, work: _Work) -> Found:
+        request = MatchRequest(
+            work.case.case_id, work.probes, self._scope(work), work.calibration,
+            MatchSettings(self._limits.false_candidates_per_day),
+        )  # fmt: skip
+        return Matcher(self._parts.gallery, self._parts.keys).match(request)
 
     def _scope(self, work: _Work) -> GalleryScope:
         scope = work.case.scope

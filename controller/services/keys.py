@@ -72,6 +72,19 @@ class KeyService:
         self._guard.require_active(case_id)
         return protect(embeddings, self._shard_key(epoch, shard))
 
+    def rotate_exactly(
+        self, case_id: UUID, embeddings: F32, parts: Sequence[tuple[int, int]]
+    ) -> list[F32]:
+        """Rotate (n, 192) embeddings for several (epoch, shard), not quantised, for a search here.
+
+        For an active case only; asked once for all parts, so give few parts at a time.
+        """
+        self._guard.require_active(case_id)
+        return [
+            np.asarray(embeddings @ rotation(self._shard_key(epoch, shard)).T, np.float32)
+            for epoch, shard in parts
+        ]
+
     def to_case_frame(self, case_id: UUID, templates: I8, *, epoch: int, shard: int) -> F32:
         """Turn (n, 192) templates into (n, 192) unit vectors that compare inside one case only.
 

@@ -1,7 +1,9 @@
-"""Match: which sightings of the gallery are worth a look for this case."""
+"""Match: which sightings of the gallery are worth a look for these cases, in one scan for all."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -12,21 +14,26 @@ from controller.domain.match import Calibration
 from controller.domain.types import Candidate
 from controller.services.enrolment import Enrolment
 from controller.services.keys import KeyService
-from controller.services.ports import GalleryScope, GallerySlice
-from wire.protection import F32, dequantise
+from controller.services.ports import MASK_STATES, GalleryScope, Segment, SegmentHits
+from controller.services.refusals import Refusal
+from wire.protection import F32
 from wire.times import EPOCH_US
 
-MASK_STATES: Final = ("masked", "unmasked", "unsure")
+SEGMENTS_PER_STEP: Final = 8
+"""Segments between two looks at whether to go on, and between two reports of progress."""
+PROBES_PER_SCAN: Final = 64
+MAX_CANDIDATES: Final = 300_000
+"""Candidates kept of one case; beyond it those with the least evidence are left out and counted."""
 
 
 class SearchableGallery(Protocol):
     """The gallery as matching needs it."""
 
-    def days(self, scope: GalleryScope) -> list[tuple[int, int, int]]:
-        """Return (epoch, shard, sightings) of what a scope holds."""
+    def segments(self, scope: GalleryScope) -> Sequence[Segment]:
+        """Return what a scope holds, by epoch and shard, with the number of sightings."""
 
-    def scan(self, scope: GalleryScope) -> Iterator[GallerySlice]:
-        """Yield the scope's sightings, each once, in slices of one epoch and shard."""
+    def search(self, segment: Segment, probes: F32, min_similarity: F32) -> SegmentHits | None:
+        """Return the sightings at or above `min_similarity` (p, 4) of (p, 192) rotated probes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,45 +44,116 @@ class MatchSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchRequest:
+    """One case's search: its probes, where and when to look, and how to weigh what is found."""
+
+    case_id: UUID
+    probes: Sequence[Enrolment]
+    scope: GalleryScope
+    calibration: Calibration
+    settings: MatchSettings = MatchSettings()
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
-    """Candidates, and among how many sightings they were found."""
+    """Candidates, and among how many sightings they were found.
+
+    `complete` is False if the search was cancelled, the case ended meanwhile or candidates were
+    left out: then this is a part of the answer.
+    """
 
     candidates: tuple[Candidate, ...]
     searched: int
+    complete: bool = True
+
+
+Progress = Callable[[int, int], None]
+"""Told how many sightings are searched, and of how many."""
 
 
 class Matcher:
-    """Searches for one case at a time; never holds a key, only rotated probes."""
+    """Searches for one or more cases in one scan; never holds a key, only rotated probes."""
 
-    def __init__(self, gallery: SearchableGallery, keys: KeyService) -> None:
-        self._gallery = gallery
-        self._keys = keys
+    def __init__(
+        self, gallery: SearchableGallery, keys: KeyService, *, threads: int | None = None
+    ) -> None:
+        self._gallery, self._keys = gallery, keys
+        self._threads = threads or os.cpu_count() or 1
 
     def match(
-        self,
-        case_id: UUID,
-        probes: Sequence[Enrolment],
-        scope: GalleryScope,
-        calibration: Calibration,
-        settings: MatchSettings,
-    ) -> Found:
+        self, request: MatchRequest, *, progress: Progress = lambda _done, _all: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> Found:  # fmt: skip
         """Return the sightings above the operating point, and how many were searched."""
-        searched = sum(count for _, _, count in self._gallery.days(scope))
-        days = max(1.0, (scope.end_us - scope.start_us) / EPOCH_US)
-        thresholds = _thresholds(
-            probes, calibration, strangers=round(searched / days),
-            false_candidates=settings.false_candidates_per_day,
-        )  # fmt: skip
+        return self.match_all([request], progress=progress, cancelled=cancelled)[0]
+
+    def match_all(
+        self, requests: Sequence[MatchRequest], *,
+        progress: Progress = lambda _done, _all: None,
+        cancelled: Callable[[], bool] = lambda: False,
+    ) -> list[Found]:  # fmt: skip
+        """Search for several cases; at most 64 probes share one scan."""
         known = self._keys.known_epochs()
-        embeddings = np.stack([probe.embedding for probe in probes])
-        candidates: list[Candidate] = []
-        for one in self._gallery.scan(scope):
-            if one.epoch not in known:
+        searches = [_Search.of(one, self._gallery.segments(one.scope), known) for one in requests]
+        for group in _groups(searches):
+            self._scan(group, progress, cancelled)
+        return [search.found() for search in searches]
+
+    def _scan(
+        self, searches: Sequence["_Search"], progress: Progress, cancelled: Callable[[], bool]
+    ) -> None:
+        segments = sorted({s for one in searches for s in one.segments}, reverse=True)
+        steps = [
+            segments[i : i + SEGMENTS_PER_STEP] for i in range(0, len(segments), SEGMENTS_PER_STEP)
+        ]
+        total, done = sum(segment.rows for segment in segments), 0
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="search") as pool:
+            running: dict[Future[None], int] = {}
+            for step in steps:
+                if len(running) > self._threads:
+                    done += _collect(running)
+                    progress(done, total)
+                if cancelled():
+                    for search in searches:
+                        search.complete = False
+                    break
+                job = pool.submit(self._step, searches, step)
+                running[job] = sum(segment.rows for segment in step)
+            while running:
+                done += _collect(running)
+                progress(done, total)
+
+    def _step(self, searches: Sequence["_Search"], step: Sequence[Segment]) -> None:
+        rotated = [self._rotated(search, step) for search in searches]
+        for number, segment in enumerate(step):
+            able = [
+                (search, probes[number])
+                for search, probes in zip(searches, rotated, strict=True)
+                if probes and segment in search.segments
+            ]
+            if not able:
                 continue
-            rotated = self._keys.rotate_probe(case_id, embeddings, epoch=one.epoch, shard=one.shard)
-            cosines = dequantise(one.templates) @ dequantise(rotated).T
-            candidates += _select(one, cosines, probes, thresholds, calibration)
-        return Found(tuple(candidates), searched)
+            hits = self._gallery.search(
+                segment,
+                np.concatenate([probes for _, probes in able]),
+                np.concatenate([search.min_similarity for search, _ in able]),
+            )
+            at = 0
+            for search, probes in able:
+                if hits is None:
+                    search.complete = False
+                else:
+                    search.take(hits, slice(at, at + len(probes)))
+                at += len(probes)
+
+    def _rotated(self, search: "_Search", step: Sequence[Segment]) -> list[F32]:
+        parts = [(segment.epoch, segment.shard) for segment in step]
+        try:
+            return self._keys.rotate_exactly(search.request.case_id, search.embeddings, parts)
+        except Refusal:
+            # The case or an epoch ended while we searched; the other cases go on.
+            search.complete = False
+            return []
 
 
 def best_llr(
@@ -90,50 +168,108 @@ def best_llr(
     return similarity, llr
 
 
-def _thresholds(
-    probes: Sequence[Enrolment], calibration: Calibration, *, strangers: int,
-    false_candidates: float,
-) -> dict[str, F32]:  # fmt: skip
-    # Each probe is a chance of its own for a stranger, so they share the allowance.
-    share = false_candidates / len(probes)
-    return {
-        state: np.array(
-            [
-                calibration.pair(probe.mask_state, state).threshold(
-                    strangers=strangers, false_candidates=share
-                )
-                for probe in probes
-            ],
-            np.float32,
+@dataclass(slots=True)
+class _Search:
+    """One request under way."""
+
+    request: MatchRequest
+    segments: frozenset[Segment]
+    searched: int
+    embeddings: F32
+    min_similarity: F32
+    complete: bool = True
+    candidates: list[Candidate] = field(default_factory=list)
+
+    @classmethod
+    def of(
+        cls, request: MatchRequest, segments: Sequence[Segment], known: frozenset[int]
+    ) -> "_Search":
+        searched = sum(segment.rows for segment in segments)
+        return cls(
+            request=request,
+            segments=frozenset(segment for segment in segments if segment.epoch in known),
+            searched=searched,
+            embeddings=np.stack([probe.embedding for probe in request.probes]),
+            min_similarity=_thresholds(request, searched),
         )
-        for state in MASK_STATES
-    }
+
+    def take(self, hits: SegmentHits, columns: slice) -> None:
+        """Keep what concerns this case; called from the search's threads."""
+        mine = hits.similarity[:, columns]
+        wanted = (mine >= self.min_similarity.T[hits.masks]).any(axis=1)
+        wanted &= _in_scope(hits, self.request.scope)
+        chosen = [self._candidate(hits, int(i), mine[i]) for i in np.flatnonzero(wanted)]
+        self.candidates.extend(chosen)
+
+    def found(self) -> Found:
+        """Return the result; more than `MAX_CANDIDATES` lose those with the least evidence."""
+        kept = self.candidates
+        if len(kept) > MAX_CANDIDATES:
+            kept = sorted(kept, key=lambda one: -one.llr)[:MAX_CANDIDATES]
+        kept.sort(key=lambda one: (one.start_us, one.camera_id, one.sighting_id.bytes))
+        complete = self.complete and len(kept) == len(self.candidates)
+        return Found(tuple(kept), self.searched, complete)
+
+    def _candidate(self, hits: SegmentHits, i: int, cosines: F32) -> Candidate:
+        mask_state = MASK_STATES[hits.masks[i]]
+        values = [float(value) for value in cosines]
+        similarity, llr = best_llr(
+            values, self.request.probes, mask_state, self.request.calibration
+        )
+        return Candidate(
+            sighting_id=hits.ids[i],
+            camera_id=hits.camera_ids[i],
+            start_us=int(hits.start_us[i]),
+            end_us=int(hits.end_us[i]),
+            time_uncertainty_s=float(hits.time_uncertainty_s[i]),
+            similarity=similarity,
+            llr=llr,
+            mask_state=mask_state,
+            quality=float(hits.quality[i]),
+        )
 
 
-def _select(
-    one: GallerySlice, cosines: F32, probes: Sequence[Enrolment], thresholds: dict[str, F32],
-    calibration: Calibration,
-) -> list[Candidate]:  # fmt: skip
-    states = np.array([s if s in thresholds else "unsure" for s in one.mask_states])
-    limits = np.stack([thresholds[state] for state in MASK_STATES])
-    row = np.searchsorted(np.array(MASK_STATES), states)
-    chosen: NDArray[np.intp] = np.flatnonzero((cosines >= limits[row]).any(axis=1))
-    return [_candidate(one, int(i), cosines[i], probes, calibration) for i in chosen]
+def _thresholds(request: MatchRequest, searched: int) -> F32:
+    # Each probe is a chance of its own for a stranger, so they share the allowance.
+    days = max(1.0, (request.scope.end_us - request.scope.start_us) / EPOCH_US)
+    share = request.settings.false_candidates_per_day / len(request.probes)
+    strangers = round(searched / days)
+    limits = [
+        [
+            request.calibration.pair(probe.mask_state, state).threshold(
+                strangers=strangers, false_candidates=share
+            )
+            for state in (*MASK_STATES, "unsure")
+        ]
+        for probe in request.probes
+    ]
+    return np.array(limits, np.float32)
 
 
-def _candidate(
-    one: GallerySlice, i: int, cosines: F32, probes: Sequence[Enrolment], calibration: Calibration
-) -> Candidate:
-    values = [float(value) for value in cosines]
-    similarity, llr = best_llr(values, probes, one.mask_states[i], calibration)
-    return Candidate(
-        sighting_id=one.ids[i],
-        camera_id=one.camera_ids[i],
-        start_us=int(one.start_us[i]),
-        end_us=int(one.end_us[i]),
-        time_uncertainty_s=float(one.time_uncertainty_s[i]),
-        similarity=similarity,
-        llr=llr,
-        mask_state=one.mask_states[i],
-        quality=float(one.quality[i]),
-    )
+def _groups(searches: Sequence[_Search]) -> Iterator[list[_Search]]:
+    group: list[_Search] = []
+    for search in searches:
+        probes = sum(len(one.embeddings) for one in group)
+        if group and probes + len(search.embeddings) > PROBES_PER_SCAN:
+            yield group
+            group = []
+        group.append(search)
+    if group:
+        yield group
+
+
+def _in_scope(hits: SegmentHits, scope: GalleryScope) -> NDArray[np.bool_]:
+    inside = (hits.start_us <= scope.end_us) & (hits.end_us >= scope.start_us)
+    if scope.camera_ids is not None:
+        wanted = frozenset(scope.camera_ids)
+        inside &= np.array([camera in wanted for camera in hits.camera_ids], bool)
+    return np.asarray(inside, bool)
+
+
+def _collect(running: dict[Future[None], int]) -> int:
+    finished, _ = wait(running, return_when=FIRST_COMPLETED)
+    rows = 0
+    for job in finished:
+        rows += running.pop(job)
+        job.result()
+    return rows

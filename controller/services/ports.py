@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 import numpy as np
@@ -113,6 +113,10 @@ class Publisher(Protocol):
         ...
 
 
+MASK_STATES: Final = ("unmasked", "masked", "unsure")
+"""The mask states of the gallery; a place in this tuple is the state's code."""
+
+
 @dataclass(frozen=True, slots=True)
 class GalleryRow:
     """One sighting as the gallery keeps it."""
@@ -132,7 +136,9 @@ class GalleryRow:
     mask_probability: float
     quality: float
     face_count: int
-    received_us: int
+    received_us: int = 0
+    clock_offset_s: float = 0.0
+    """To be added to the agent's times; the raw times stay as they are: they are the identity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,21 +151,41 @@ class GalleryScope:
     camera_ids: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GallerySlice:
-    """A slice of one epoch and shard as columns: n rows, each sighting once."""
+@dataclass(frozen=True, slots=True, order=True)
+class Segment:
+    """One epoch and shard of a space: what a search looks at in one go."""
 
     epoch: int
     shard: int
+    space_id: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentHits:
+    """What a search found in one segment, as columns of m rows; times are clock-corrected.
+
+    `similarity` (m, p) holds the exact cosines to all p probes, `masks` (m,) places in
+    `MASK_STATES`.
+    """
+
     ids: tuple[UUID, ...]
     camera_ids: tuple[str, ...]
+    variants: tuple[str, ...]
     start_us: NDArray[np.int64]
     end_us: NDArray[np.int64]
     time_uncertainty_s: NDArray[np.float64]
-    templates: NDArray[np.int8]
-    mask_states: tuple[str, ...]
-    mask_probability: NDArray[np.float64]
+    masks: NDArray[np.uint8]
     quality: NDArray[np.float64]
+    similarity: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentSample:
+    """Exact cosines (s, p) of a few rows drawn evenly, with their mask states (s,)."""
+
+    similarity: NDArray[np.float32]
+    masks: NDArray[np.uint8]
 
 
 class GalleryWriter(Protocol):
