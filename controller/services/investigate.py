@@ -11,6 +11,7 @@ from uuid import UUID
 
 import numpy as np
 
+from controller.domain.candidates import MASK_STATES
 from controller.domain.contacts import ContactRule, assess_contacts, load_rule
 from controller.domain.match import Calibration
 from controller.domain.route import RouteSettings, plan
@@ -24,7 +25,7 @@ from controller.services.evidence import EvidenceService
 from controller.services.fleet import FleetService
 from controller.services.keys import KeyService
 from controller.services.match import Found, Matcher, MatchRequest, MatchSettings, SearchableGallery
-from controller.services.ports import MASK_STATES, GalleryScope
+from controller.services.ports import GalleryScope
 from controller.services.reporting import Outcome, write_report
 from controller.services.stores import QueryStore
 from controller.services.values import Agent, Case
@@ -99,13 +100,14 @@ class Investigation:
         work = self._begin(case_id)
         with self._step(work, "match"):
             found = self._match(work)
+            candidates = found.candidates()
         settings = TraceSettings(sightings_searched=max(found.searched, 1))
         with self._step(work, "trace"):
-            first = trace(found.candidates, work.sites, settings)
+            first = trace(candidates, work.sites, settings)
         with self._step(work, "lookback"):
-            answers = self._look_back(work, first, found.candidates)
+            answers = self._look_back(work, first, candidates)
         with self._step(work, "contacts"):
-            final, contacts = self._assess(work, found.candidates, answers, settings)
+            final, contacts = self._assess(work, candidates, answers, settings)
         with self._step(work, "evidence"):
             withheld = self._collect(work, final)
         with self._step(work, "report"):

@@ -10,11 +10,12 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.domain.candidates import MASK_STATES, CandidateTable, joined
 from controller.domain.match import Calibration
 from controller.domain.types import Candidate
 from controller.services.enrolment import Enrolment
 from controller.services.keys import KeyService
-from controller.services.ports import MASK_STATES, GalleryScope, Segment, SegmentHits
+from controller.services.ports import GalleryScope, Segment, SegmentHits
 from controller.services.refusals import Refusal
 from wire.protection import F32
 from wire.times import EPOCH_US
@@ -62,9 +63,13 @@ class Found:
     left out: then this is a part of the answer.
     """
 
-    candidates: tuple[Candidate, ...]
+    table: CandidateTable
     searched: int
     complete: bool = True
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """Return the candidates as objects."""
+        return self.table.candidates()
 
 
 Progress = Callable[[int, int], None]
@@ -178,7 +183,7 @@ class _Search:
     embeddings: F32
     min_similarity: F32
     complete: bool = True
-    candidates: list[Candidate] = field(default_factory=list)
+    tables: list[CandidateTable] = field(default_factory=list)
 
     @classmethod
     def of(
@@ -198,35 +203,47 @@ class _Search:
         mine = hits.similarity[:, columns]
         wanted = (mine >= self.min_similarity.T[hits.masks]).any(axis=1)
         wanted &= _in_scope(hits, self.request.scope)
-        chosen = [self._candidate(hits, int(i), mine[i]) for i in np.flatnonzero(wanted)]
-        self.candidates.extend(chosen)
+        rows = np.flatnonzero(wanted)
+        if len(rows):
+            self.tables.append(self._table(hits, rows, mine[rows]))
 
     def found(self) -> Found:
         """Return the result; more than `MAX_CANDIDATES` lose those with the least evidence."""
-        kept = self.candidates
-        if len(kept) > MAX_CANDIDATES:
-            kept = sorted(kept, key=lambda one: -one.llr)[:MAX_CANDIDATES]
-        kept.sort(key=lambda one: (one.start_us, one.camera_id, one.sighting_id.bytes))
-        complete = self.complete and len(kept) == len(self.candidates)
-        return Found(tuple(kept), self.searched, complete)
+        table = joined(self.tables)
+        complete = self.complete
+        if len(table) > MAX_CANDIDATES:
+            complete = False
+            best = np.argpartition(-table.llr, MAX_CANDIDATES)[:MAX_CANDIDATES]
+            table = table.rows(np.sort(best))
+        return Found(table, self.searched, complete)
 
-    def _candidate(self, hits: SegmentHits, i: int, cosines: F32) -> Candidate:
-        mask_state = MASK_STATES[hits.masks[i]]
-        values = [float(value) for value in cosines]
-        similarity, llr = best_llr(
-            values, self.request.probes, mask_state, self.request.calibration
+    def _table(self, hits: SegmentHits, rows: NDArray[np.intp], cosines: F32) -> CandidateTable:
+        llrs = _llrs(self.request, cosines, hits.masks[rows])
+        best = llrs.argmax(axis=1)
+        each = np.arange(len(rows))
+        return CandidateTable(
+            ids=hits.ids[rows],
+            cameras=hits.cameras,
+            camera=hits.camera[rows].astype(np.int32),
+            start_us=hits.start_us[rows],
+            end_us=hits.end_us[rows],
+            time_uncertainty_s=hits.time_uncertainty_s[rows],
+            mask=hits.masks[rows],
+            quality=hits.quality[rows],
+            similarity=cosines[each, best].astype(np.float64),
+            llr=llrs[each, best],
+            probe=best.astype(np.int16),
         )
-        return Candidate(
-            sighting_id=hits.ids[i],
-            camera_id=hits.camera_ids[i],
-            start_us=int(hits.start_us[i]),
-            end_us=int(hits.end_us[i]),
-            time_uncertainty_s=float(hits.time_uncertainty_s[i]),
-            similarity=similarity,
-            llr=llr,
-            mask_state=mask_state,
-            quality=float(hits.quality[i]),
-        )
+
+
+def _llrs(request: MatchRequest, cosines: F32, masks: NDArray[np.uint8]) -> NDArray[np.float64]:
+    llrs = np.empty(cosines.shape)
+    for p, probe in enumerate(request.probes):
+        for code, state in enumerate(MASK_STATES):
+            rows = masks == code
+            pair = request.calibration.pair(probe.mask_state, state)
+            llrs[rows, p] = [pair.llr(float(cosine)) for cosine in cosines[rows, p]]
+    return llrs
 
 
 def _thresholds(request: MatchRequest, searched: int) -> F32:
@@ -262,7 +279,7 @@ def _in_scope(hits: SegmentHits, scope: GalleryScope) -> NDArray[np.bool_]:
     inside = (hits.start_us <= scope.end_us) & (hits.end_us >= scope.start_us)
     if scope.camera_ids is not None:
         wanted = frozenset(scope.camera_ids)
-        inside &= np.array([camera in wanted for camera in hits.camera_ids], bool)
+        inside &= np.array([name in wanted for name in hits.cameras], bool)[hits.camera]
     return np.asarray(inside, bool)
 
 

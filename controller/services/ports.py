@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 from uuid import UUID
 
 import numpy as np
@@ -55,20 +55,12 @@ class CursorStore(Protocol):
         """Return the acknowledged number, 0 for an unknown spool."""
         ...
 
+    def some(self, limit: int) -> Sequence[Cursor]:
+        """Return stored cursors, all of them unless there are more than `limit`."""
+        ...
+
     def advance(self, cursors: Sequence[Cursor]) -> None:
         """Store new numbers in one transaction; a lower number than the stored one is ignored."""
-        ...
-
-
-class QuarantineStore(Protocol):
-    """Messages that were refused, kept for a look: bounded, the oldest go first."""
-
-    def add(self, *, at_us: int, topic: str, reason: str, payload: bytes) -> None:
-        """Keep a refused message."""
-        ...
-
-    def count(self) -> int:
-        """Return how many were ever refused, dropped ones included."""
         ...
 
 
@@ -111,10 +103,6 @@ class Publisher(Protocol):
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Queue a message at QoS 1."""
         ...
-
-
-MASK_STATES: Final = ("unmasked", "masked", "unsure")
-"""The mask states of the gallery; a place in this tuple is the state's code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,13 +153,15 @@ class Segment:
 class SegmentHits:
     """What a search found in one segment, as columns of m rows; times are clock-corrected.
 
-    `similarity` (m, p) holds the exact cosines to all p probes, `masks` (m,) places in
-    `MASK_STATES`.
+    `ids` (m,) V16; `camera` and `variant` are places in `cameras` and `variants`, `masks` in
+    `MASK_STATES`; `similarity` (m, p) holds the exact cosines to all p probes.
     """
 
-    ids: tuple[UUID, ...]
-    camera_ids: tuple[str, ...]
+    ids: NDArray[np.void]
+    cameras: tuple[str, ...]
+    camera: NDArray[np.uint16]
     variants: tuple[str, ...]
+    variant: NDArray[np.uint8]
     start_us: NDArray[np.int64]
     end_us: NDArray[np.int64]
     time_uncertainty_s: NDArray[np.float64]

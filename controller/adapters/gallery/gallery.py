@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.adapters.gallery.index import SearchIndex, SegmentKey
-from controller.adapters.gallery.kernel import scan
+from controller.adapters.gallery.kernel import BLOCK, scan
+from controller.adapters.gallery.packing import unpack
 from controller.adapters.gallery.records import DAY_US, uncertainty_s
 from controller.adapters.gallery.segment import SegmentView
 from controller.adapters.gallery.store import SightingStore
@@ -37,6 +38,7 @@ RECENT_IDS: Final = 200_000
 """Ids of the newest rows: a batch that is sent again after a crash must not count twice. What
 was acknowledged is never sent again, so more than a crash can leave open need not be kept."""
 RECENT_US: Final = 600_000_000
+COUNTED_ROWS: Final = 4_096
 CHECKPOINT_EVERY_S: Final = 300.0
 
 
@@ -113,7 +115,11 @@ class Gallery:
         return set(self._store.ids())
 
     def segments(self, scope: GalleryScope) -> list[Segment]:
-        """Return what a scope holds, by epoch and shard, with the exact number of sightings."""
+        """Return what a scope holds, by epoch and shard, with the number of sightings.
+
+        Of a large segment that is only partly inside, the number is an estimate from
+        `COUNTED_ROWS` of its rows.
+        """
         found = []
         for key, rows in sorted(self._index.rows().items()):
             if key.space_id == scope.space_id and _overlaps(key.epoch, scope):
@@ -132,9 +138,8 @@ class Gallery:
             return None
         codes = probe_codes(probes, min_similarity.min(axis=1))
         rows, similarity = scan(
-            view.blocks, view.templates, view.facts["state"],
-            (codes.signs, codes.heavy, codes.limits), probes, min_similarity,
-        )  # fmt: skip
+            view.blocks, view.rest, view.facts["state"], codes, probes, min_similarity
+        )
         return _hits(view, segment.epoch, rows, similarity)
 
     def sample(self, segment: Segment, probes: F32, count: int) -> SegmentSample | None:
@@ -143,7 +148,8 @@ class Gallery:
         if view is None:
             return None
         rows = np.unique(np.linspace(0, len(view.facts) - 1, count).astype(np.int64))
-        cosines = dequantise(view.templates[rows]) @ probes.T
+        planes = view.blocks[rows // BLOCK, :, :, rows % BLOCK]
+        cosines = dequantise(unpack(planes, view.rest[rows])) @ probes.T
         return SegmentSample(np.asarray(cosines, np.float32), _masks(view.facts[rows]))
 
     def purge_before(self, epoch: int) -> int:
@@ -213,7 +219,11 @@ class Gallery:
 
     def _count(self, key: SegmentKey, scope: GalleryScope) -> int:
         view = self._index.view(key)
-        return 0 if view is None else int(_inside(view, key.epoch, scope).sum())
+        if view is None:
+            return 0
+        rows = np.unique(np.linspace(0, len(view.facts) - 1, COUNTED_ROWS).astype(np.int64))
+        share = _inside(view, view.facts[rows], key.epoch, scope).mean()
+        return int(np.ceil(share * len(view.facts)))
 
 
 def _overlaps(epoch: int, scope: GalleryScope) -> bool:
@@ -227,13 +237,15 @@ def _covers(epoch: int, scope: GalleryScope) -> bool:
     return inner and scope.camera_ids is None
 
 
-def _inside(view: SegmentView, epoch: int, scope: GalleryScope) -> NDArray[np.bool_]:
-    start_us, end_us = _times(view.facts, epoch)
+def _inside(
+    view: SegmentView, facts: NDArray[np.void], epoch: int, scope: GalleryScope
+) -> NDArray[np.bool_]:
+    start_us, end_us = _times(facts, epoch)
     inside = (start_us <= scope.end_us) & (end_us >= scope.start_us)
     if scope.camera_ids is not None:
         wanted = set(scope.camera_ids)
         places = np.array([name in wanted for name in view.cameras], bool)
-        inside &= places[view.facts["camera"]]
+        inside &= places[facts["camera"]]
     return np.asarray(inside, bool)
 
 
@@ -247,9 +259,11 @@ def _hits(view: SegmentView, epoch: int, rows: NDArray[np.int64], similarity: F3
     facts = view.facts[rows]
     start_us, end_us = _times(facts, epoch)
     return SegmentHits(
-        ids=tuple(UUID(bytes=bytes(one)) for one in facts["id"]),
-        camera_ids=tuple(view.cameras[i] for i in facts["camera"]),
-        variants=tuple(view.variants[i] for i in facts["state"] >> 2),
+        ids=facts["id"],
+        cameras=view.cameras,
+        camera=facts["camera"],
+        variants=view.variants,
+        variant=np.asarray(facts["state"] >> np.uint8(2), np.uint8),
         start_us=start_us,
         end_us=end_us,
         time_uncertainty_s=uncertainty_s(facts["uncertainty"]),

@@ -19,7 +19,7 @@ from urllib.parse import quote
 from controller.adapters.gallery.segment import Segment, SegmentView, holds, sync_folder
 from controller.services.ports import GalleryRow
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 _OPEN_SEGMENTS: Final = 128
 """Segments whose files stay open; more are closed and opened again when needed."""
 

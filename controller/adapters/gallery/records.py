@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.services.ports import MASK_STATES, GalleryRow
+from controller.domain.candidates import MASK_STATES
+from controller.services.ports import GalleryRow
 
-DIMENSION: Final = 192
 FACTS: Final = np.dtype(
     [
         ("id", "V16"),

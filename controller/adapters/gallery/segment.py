@@ -1,12 +1,15 @@
 """One segment of the search index: the sightings of one space, epoch and shard, append-only.
 
-Three files grow together: `signs` (blocks of 1,024 sign codes, word by word), `templates` (192
-bytes a row) and `facts` (27 bytes a row); `names.json` lists cameras and variants. Appending
-writes with `pwrite`, so that a full disk is an error and not a signal; searching maps what the
-index's word `rows` covers, so that a search and an append never wait for each other.
+Three files grow together: `planes` (blocks of 1,024 rows' bit planes, word by word), `rest` (144
+bytes a row, see packing.py) and `facts` (27 bytes a row); `names.json` lists cameras and
+variants. Appending writes with `pwrite`, so that a full disk is an error and not a signal;
+searching maps what the index's word `rows` covers, so that a search and an append never wait for
+each other.
 """
 
 import json
+import math
+import mmap
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,12 +20,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.adapters.gallery.kernel import BLOCK
-from controller.adapters.gallery.records import DIMENSION, FACTS, MAX_VARIANTS, facts_of
-from controller.domain.prefilter import WORDS, sign_codes
+from controller.adapters.gallery.packing import DIMENSION, PLANES, REST_BYTES, pack
+from controller.adapters.gallery.records import FACTS, MAX_VARIANTS, facts_of
+from controller.domain.prefilter import WORDS
 from controller.services.ports import GalleryRow
 
-_BLOCK_BYTES: Final = WORDS * BLOCK * 8
-_FILES: Final = ("signs", "templates", "facts")
+_BLOCK_WORDS: Final = PLANES * WORDS
+_BLOCK_BYTES: Final = _BLOCK_WORDS * BLOCK * 8
+_FILES: Final = ("planes", "rest", "facts")
 _OTHER_VARIANT: Final = "other"
 
 
@@ -31,7 +36,7 @@ class SegmentView:
     """The first `rows` rows of a segment, mapped for reading."""
 
     blocks: NDArray[np.uint64]
-    templates: NDArray[np.int8]
+    rest: NDArray[np.uint8]
     facts: NDArray[np.void]
     cameras: tuple[str, ...]
     variants: tuple[str, ...]
@@ -61,20 +66,23 @@ class Segment:
         cameras = np.array([self._camera(row.camera_id) for row in rows], np.uint16)
         variants = np.array([self._variant(row.variant) for row in rows], np.uint8)
         raw = b"".join(row.template for row in rows)
-        signs, templates, facts = self._files
-        _write(templates, raw, at * DIMENSION)
-        _write(facts, facts_of(rows, cameras, variants).tobytes(), at * FACTS.itemsize)
-        codes = sign_codes(np.frombuffer(raw, np.int8).reshape(len(rows), DIMENSION))
+        templates = np.frombuffer(raw, np.int8).reshape(len(rows), DIMENSION)
+        planes, rest = pack(templates)
+        planes_file, rest_file, facts_file = self._files
+        _write(rest_file, rest.tobytes(), at * REST_BYTES)
+        _write(facts_file, facts_of(rows, cameras, variants).tobytes(), at * FACTS.itemsize)
+        self._write_planes(planes_file, planes.reshape(len(rows), _BLOCK_WORDS), at)
+
+    def _write_planes(self, file: int, planes: NDArray[np.uint64], at: int) -> None:
         done = 0
-        while done < len(rows):
-            lane = (at + done) % BLOCK
-            block = (at + done) // BLOCK
-            take = min(BLOCK - lane, len(rows) - done)
+        while done < len(planes):
+            block, lane = divmod(at + done, BLOCK)
+            take = min(BLOCK - lane, len(planes) - done)
             if lane == 0:
-                os.ftruncate(signs, (block + 1) * _BLOCK_BYTES)
-            for word in range(WORDS):
+                os.ftruncate(file, (block + 1) * _BLOCK_BYTES)
+            for word in range(_BLOCK_WORDS):
                 offset = block * _BLOCK_BYTES + (word * BLOCK + lane) * 8
-                _write(signs, codes[done : done + take, word].tobytes(), offset)
+                _write(file, planes[done : done + take, word].tobytes(), offset)
             done += take
 
     def view(self, rows: int) -> SegmentView:
@@ -82,8 +90,8 @@ class Segment:
         blocks = -(-rows // BLOCK)
         path = self._folder
         return SegmentView(
-            blocks=_map(path / "signs", np.dtype("<u8"), (blocks, WORDS, BLOCK)),
-            templates=_map(path / "templates", np.dtype(np.int8), (rows, DIMENSION)),
+            blocks=_map(path / "planes", np.dtype("<u8"), (blocks, PLANES, WORDS, BLOCK)),
+            rest=_map(path / "rest", np.dtype(np.uint8), (rows, REST_BYTES)),
             facts=_map(path / "facts", FACTS, (rows,)),
             cameras=tuple(self._cameras),
             variants=tuple(self._variants),
@@ -130,7 +138,7 @@ def sync_folder(folder: Path) -> None:
 
 def holds(folder: Path, rows: int) -> bool:
     """Tell whether a segment's files are there and long enough for this many rows."""
-    needed = (-(-rows // BLOCK) * _BLOCK_BYTES, rows * DIMENSION, rows * FACTS.itemsize)
+    needed = (-(-rows // BLOCK) * _BLOCK_BYTES, rows * REST_BYTES, rows * FACTS.itemsize)
     paths = [folder / name for name in _FILES]
     return (folder / "names.json").exists() and all(
         path.exists() and path.stat().st_size >= size
@@ -146,5 +154,11 @@ def _write(file: int, data: bytes, offset: int) -> None:
 
 
 def _map(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> NDArray[Any]:
-    # A plain array over the map: numba does not know the memmap subclass.
-    return np.asarray(np.memmap(path, dtype, mode="r", shape=shape))
+    # A plain array over the map: numba does not know the memmap subclass. All planes are read,
+    # of the other files a few places.
+    with path.open("rb") as file:
+        length = dtype.itemsize * math.prod(shape)
+        mapped = mmap.mmap(file.fileno(), length, mmap.MAP_SHARED, mmap.PROT_READ)
+    if path.name == _FILES[0]:
+        mapped.madvise(mmap.MADV_WILLNEED)
+    return np.frombuffer(mapped, dtype).reshape(shape)

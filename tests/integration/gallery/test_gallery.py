@@ -11,6 +11,7 @@ import numpy as np
 from controller.adapters.gallery import Gallery
 from controller.services.ports import GalleryRow, GalleryScope
 from wire.ids import uuid7
+from uuid import UUID
 gallery = Gallery.open("chdb://" + sys.argv[1])
 START = 1_763_800_000_000_000
 DAY = 86_400_000_000
@@ -28,7 +29,7 @@ def found(probe, least=0.999, cameras=None):
     limits = np.full((1, 4), least, np.float32)
     vector = probe.astype(np.float32)[None] / np.linalg.norm(probe.astype(np.float32))
     hits = [gallery.search(s, vector, limits) for s in gallery.segments(scope(cameras))]
-    return [str(i) for h in hits for i in h.ids]
+    return [str(UUID(bytes=i.tobytes())) for h in hits for i in h.ids]
 def template(i):
     return np.frombuffer(row(i).template, np.int8)
 def done(**facts):
@@ -65,7 +66,8 @@ gallery.insert([row(i) for i in range(5)] + [one])
 (segment,) = [s for s in gallery.segments(scope()) if s.shard == one.shard]
 vector = template(5).astype(np.float32)[None]; vector /= np.linalg.norm(vector)
 hits = gallery.search(segment, vector, np.full((1, 4), 0.99, np.float32))
-done(id=str(hits.ids[0]) == str(one.id), camera=hits.camera_ids[0], variant=hits.variants[0],
+done(id=hits.ids[0].tobytes() == one.id.bytes, camera=hits.cameras[hits.camera[0]],
+     variant=hits.variants[hits.variant[0]],
      start_off_us=abs(int(hits.start_us[0]) - (one.start_us - 2_500_000)) <= 1_000,
      uncertainty=0.5 <= float(hits.time_uncertainty_s[0]) < 0.6, mask=int(hits.masks[0]),
      quality=round(float(hits.quality[0]), 2), cosine=round(float(hits.similarity[0, 0]), 5))
@@ -114,7 +116,7 @@ done(count=again, then=gallery.count(), found=len(found(template(77))) == 1,
 
 def test_lost_search_files_are_made_again_from_the_table(tmp_path: Path) -> None:
     run(tmp_path, "gallery.insert([row(i) for i in range(3000)]); done()")
-    for damaged in (tmp_path / "gallery-search").rglob("templates"):
+    for damaged in (tmp_path / "gallery-search").rglob("rest"):
         damaged.write_bytes(b"")
     facts = run(tmp_path, "done(count=gallery.count(), found=len(found(template(2999))))")
     assert facts == {"count": 3000, "found": 1}
