@@ -26,6 +26,7 @@ class CaseFacts(_Part):
     approved_by: str
     rule: str
     sightings_searched: int
+    search_complete: bool = True
 
 
 class TraceVisit(_Part):

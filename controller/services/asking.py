@@ -90,6 +90,10 @@ class AskingService:
             self._stopped = True
             self._came.notify_all()
 
+    def stopped(self) -> bool:
+        """Tell whether the controller is about to stop."""
+        return self._stopped
+
     def notify(self, query_id: UUID) -> None:
         """Wake whoever waits for replies; ingest calls this after a reply is durable."""
         _LOG.info("event=reply_received query=%s", query_id)

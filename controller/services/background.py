@@ -12,11 +12,12 @@ from controller.services.refusals import Refusal
 from wire.errors import WireError
 
 _LOG: Final = logging.getLogger(__name__)
-WORKERS: Final = 2
+WORKERS: Final = 10
+"""Mostly waiting for agents; those that match at the same time share one scan."""
 
 
 class BackgroundInvestigator:
-    """Two investigations run at a time; more wait (one per live case at most)."""
+    """Ten investigations run at a time; more wait (one per live case at most)."""
 
     def __init__(self, cases: CaseService, investigate: Callable[[UUID], None]) -> None:
         self._cases = cases

@@ -24,7 +24,8 @@ from controller.services.enrolment import Enrolment
 from controller.services.evidence import EvidenceService
 from controller.services.fleet import FleetService
 from controller.services.keys import KeyService
-from controller.services.match import Found, Matcher, MatchRequest, MatchSettings, SearchableGallery
+from controller.services.match import Found, MatchRequest, MatchSettings
+from controller.services.match_together import SharedMatcher
 from controller.services.ports import GalleryScope
 from controller.services.reporting import Outcome, write_report
 from controller.services.stores import QueryStore
@@ -60,7 +61,7 @@ class InvestigationParts:
 
     cases: CaseService
     fleet: FleetService
-    gallery: SearchableGallery
+    matcher: SharedMatcher
     keys: KeyService
     asking: AskingService
     evidence: EvidenceService
@@ -116,6 +117,7 @@ class Investigation:
                 trace=final,
                 contacts=contacts,
                 searched=found.searched,
+                search_complete=found.complete,
                 withheld=withheld,
                 sites=work.sites,
                 agents_total=len(self._parts.fleet.agents()),
@@ -154,7 +156,13 @@ class Investigation:
             work.case.case_id, work.probes, self._scope(work), work.calibration,
             MatchSettings(self._limits.false_candidates_per_day),
         )  # fmt: skip
-        return Matcher(self._parts.gallery, self._parts.keys).match(request)
+        case_id = work.case.case_id
+
+        def progress(done: int, total: int) -> None:
+            step = f"match: {done / 1e6:.1f} of {total / 1e6:.1f} million sightings"
+            self._parts.cases.progress(case_id, step)
+
+        return self._parts.matcher.match(request, progress)
 
     def _scope(self, work: _Work) -> GalleryScope:
         scope = work.case.scope

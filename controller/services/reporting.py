@@ -17,6 +17,7 @@ class Outcome:
     trace: Trace
     contacts: tuple[ContactAssessment, ...]
     searched: int
+    search_complete: bool
     withheld: int
     sites: Mapping[str, CameraSite]
     agents_total: int
@@ -78,6 +79,7 @@ def _case_facts(case: Case, outcome: Outcome) -> CaseFacts:
         approved_by=case.approved_by or "",
         rule=outcome.rule,
         sightings_searched=outcome.searched,
+        search_complete=outcome.search_complete,
     )
 
 
