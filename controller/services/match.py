@@ -10,12 +10,13 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
-from controller.domain.candidates import MASK_STATES, CandidateTable, joined
+from controller.domain.candidates import CandidateTable, joined
 from controller.domain.match import Calibration
+from controller.domain.openset import OperatingPoint, operating_point
 from controller.domain.types import Candidate
 from controller.services.enrolment import Enrolment
 from controller.services.keys import KeyService
-from controller.services.ports import GalleryScope, Segment, SegmentHits
+from controller.services.ports import GalleryScope, Segment, SegmentHits, SegmentSample
 from controller.services.refusals import Refusal
 from wire.protection import F32
 from wire.times import EPOCH_US
@@ -23,6 +24,9 @@ from wire.times import EPOCH_US
 SEGMENTS_PER_STEP: Final = 8
 """Segments between two looks at whether to go on, and between two reports of progress."""
 PROBES_PER_SCAN: Final = 64
+SAMPLED_SEGMENTS: Final = 24
+SAMPLE_ROWS: Final = 24_000
+"""Sightings that each photo is compared with first, to know its own strangers."""
 MAX_CANDIDATES: Final = 300_000
 """Candidates kept of one case; beyond it those with the least evidence are left out and counted."""
 
@@ -32,6 +36,9 @@ class SearchableGallery(Protocol):
 
     def segments(self, scope: GalleryScope) -> Sequence[Segment]:
         """Return what a scope holds, by epoch and shard, with the number of sightings."""
+
+    def sample(self, segment: Segment, probes: F32, count: int) -> SegmentSample | None:
+        """Return exact cosines of at most `count` sightings drawn evenly over a segment."""
 
     def search(self, segment: Segment, probes: F32, min_similarity: F32) -> SegmentHits | None:
         """Return the sightings at or above `min_similarity` (p, 4) of (p, 192) rotated probes."""
@@ -65,6 +72,7 @@ class Found:
 
     table: CandidateTable
     searched: int
+    point: OperatingPoint
     complete: bool = True
 
     def candidates(self) -> tuple[Candidate, ...]:
@@ -99,10 +107,46 @@ class Matcher:
     ) -> list[Found]:  # fmt: skip
         """Search for several cases; at most 64 probes share one scan."""
         known = self._keys.known_epochs()
-        searches = [_Search.of(one, self._gallery.segments(one.scope), known) for one in requests]
+        searches = [self._prepared(one, known) for one in requests]
         for group in _groups(searches):
             self._scan(group, progress, cancelled)
         return [search.found() for search in searches]
+
+    def _prepared(self, request: MatchRequest, known: frozenset[int]) -> "_Search":
+        segments = self._gallery.segments(request.scope)
+        embeddings = np.stack([probe.embedding for probe in request.probes])
+        able = [segment for segment in segments if segment.epoch in known]
+        searched = sum(segment.rows for segment in segments)
+        days = max(1.0, (request.scope.end_us - request.scope.start_us) / EPOCH_US)
+        sample, masks = self._sample(request.case_id, embeddings, able)
+        point = operating_point(
+            request.calibration, [probe.mask_state for probe in request.probes],
+            strangers_per_day=round(searched / days),
+            false_per_day=request.settings.false_candidates_per_day,
+            sample=sample, sample_masks=masks,
+        )  # fmt: skip
+        return _Search(request, frozenset(able), searched, embeddings, point)
+
+    def _sample(
+        self, case_id: UUID, embeddings: F32, segments: Sequence[Segment]
+    ) -> tuple[F32, NDArray[np.uint8]]:
+        chosen = segments[:: max(1, len(segments) // SAMPLED_SEGMENTS)]
+        try:
+            parts = [(segment.epoch, segment.shard) for segment in chosen]
+            rotated = self._keys.rotate_exactly(case_id, embeddings, parts)
+        except Refusal:
+            # An ended case is found out again, and reported, when the scan asks for its probes.
+            rotated = []
+        samples = [
+            self._gallery.sample(segment, probes, SAMPLE_ROWS // len(chosen))
+            for segment, probes in zip(chosen, rotated, strict=False)
+        ]
+        there = [one for one in samples if one is not None]
+        empty = np.empty((0, len(embeddings)), np.float32)
+        return (
+            np.concatenate([empty, *(one.similarity for one in there)]),
+            np.concatenate([np.empty(0, np.uint8), *(one.masks for one in there)]),
+        )
 
     def _scan(
         self, searches: Sequence["_Search"], progress: Progress, cancelled: Callable[[], bool]
@@ -141,7 +185,7 @@ class Matcher:
             hits = self._gallery.search(
                 segment,
                 np.concatenate([probes for _, probes in able]),
-                np.concatenate([search.min_similarity for search, _ in able]),
+                np.concatenate([search.point.min_similarity for search, _ in able]),
             )
             at = 0
             for search, probes in able:
@@ -181,27 +225,14 @@ class _Search:
     segments: frozenset[Segment]
     searched: int
     embeddings: F32
-    min_similarity: F32
+    point: OperatingPoint
     complete: bool = True
     tables: list[CandidateTable] = field(default_factory=list)
-
-    @classmethod
-    def of(
-        cls, request: MatchRequest, segments: Sequence[Segment], known: frozenset[int]
-    ) -> "_Search":
-        searched = sum(segment.rows for segment in segments)
-        return cls(
-            request=request,
-            segments=frozenset(segment for segment in segments if segment.epoch in known),
-            searched=searched,
-            embeddings=np.stack([probe.embedding for probe in request.probes]),
-            min_similarity=_thresholds(request, searched),
-        )
 
     def take(self, hits: SegmentHits, columns: slice) -> None:
         """Keep what concerns this case; called from the search's threads."""
         mine = hits.similarity[:, columns]
-        wanted = (mine >= self.min_similarity.T[hits.masks]).any(axis=1)
+        wanted = (mine >= self.point.min_similarity.T[hits.masks]).any(axis=1)
         wanted &= _in_scope(hits, self.request.scope)
         rows = np.flatnonzero(wanted)
         if len(rows):
@@ -215,10 +246,12 @@ class _Search:
             complete = False
             best = np.argpartition(-table.llr, MAX_CANDIDATES)[:MAX_CANDIDATES]
             table = table.rows(np.sort(best))
-        return Found(table, self.searched, complete)
+        return Found(table, self.searched, self.point, complete)
 
     def _table(self, hits: SegmentHits, rows: NDArray[np.intp], cosines: F32) -> CandidateTable:
-        llrs = _llrs(self.request, cosines, hits.masks[rows])
+        llrs = self.point.llrs(
+            cosines, hits.masks[rows], hits.quality[rows], hits.variants, hits.variant[rows]
+        )
         best = llrs.argmax(axis=1)
         each = np.arange(len(rows))
         return CandidateTable(
@@ -234,33 +267,6 @@ class _Search:
             llr=llrs[each, best],
             probe=best.astype(np.int16),
         )
-
-
-def _llrs(request: MatchRequest, cosines: F32, masks: NDArray[np.uint8]) -> NDArray[np.float64]:
-    llrs = np.empty(cosines.shape)
-    for p, probe in enumerate(request.probes):
-        for code, state in enumerate(MASK_STATES):
-            rows = masks == code
-            pair = request.calibration.pair(probe.mask_state, state)
-            llrs[rows, p] = [pair.llr(float(cosine)) for cosine in cosines[rows, p]]
-    return llrs
-
-
-def _thresholds(request: MatchRequest, searched: int) -> F32:
-    # Each probe is a chance of its own for a stranger, so they share the allowance.
-    days = max(1.0, (request.scope.end_us - request.scope.start_us) / EPOCH_US)
-    share = request.settings.false_candidates_per_day / len(request.probes)
-    strangers = round(searched / days)
-    limits = [
-        [
-            request.calibration.pair(probe.mask_state, state).threshold(
-                strangers=strangers, false_candidates=share
-            )
-            for state in (*MASK_STATES, "unsure")
-        ]
-        for probe in request.probes
-    ]
-    return np.array(limits, np.float32)
 
 
 def _groups(searches: Sequence[_Search]) -> Iterator[list[_Search]]:

@@ -1,4 +1,4 @@
-"""`make bench [BENCH=edge|match]`: measure on this machine, compare in the same run, write JSON."""
+"""`make bench [BENCH=edge|ingest|match]`: measure here, compare in the same run, write JSON."""
 
 import json
 import os
@@ -11,6 +11,8 @@ import numpy as np
 
 from controller.domain.match import best_similarity
 from tests.bench.edge.run import edge
+from tests.bench.ingest import ingest
+from tests.bench.openset import openset
 from tests.bench.timing import median_ms
 from wire.protection import dequantise
 
@@ -32,7 +34,9 @@ def match() -> dict[str, object]:
     }  # fmt: skip
 
 
-BENCHES: dict[str, Callable[[], dict[str, object]]] = {"edge": edge, "match": match}
+BENCHES: dict[str, Callable[[], dict[str, object]]] = {
+    "edge": edge, "ingest": ingest, "match": match,
+}  # fmt: skip
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from controller.domain.match import Calibration, PairModel
 from controller.services.enrolment import Enrolment
 from controller.services.match import Found, Matcher, MatchRequest, MatchSettings
 from controller.services.match_together import SharedMatcher
-from controller.services.ports import GalleryScope, Segment, SegmentHits
+from controller.services.ports import GalleryScope, Segment, SegmentHits, SegmentSample
 from controller.services.refusals import Refusal
 from wire.protection import F32
 
@@ -62,6 +62,10 @@ class ListGallery:
             for (epoch, shard), rows in self.rows.items()
             if scope.start_us < (epoch + 1) * DAY_US and epoch * DAY_US <= scope.end_us
         ]
+
+    def sample(self, segment: Segment, probes: F32, count: int) -> SegmentSample:
+        rows = self.rows[segment.epoch, segment.shard][:count]
+        return SegmentSample((rows @ probes.T).astype(np.float32), np.zeros(len(rows), np.uint8))
 
     def search(self, segment: Segment, probes: F32, min_similarity: F32) -> SegmentHits | None:
         self.searches += 1
