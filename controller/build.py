@@ -1,9 +1,5 @@
 """Puts the controller together: the one place where concrete classes are chosen."""
 
-from dataclasses import asdict
-from typing import Final
-
-from controller.adapters.broker import Broker, tls_context
 from controller.adapters.calibrations import load_calibration
 from controller.adapters.clock import SystemClock
 from controller.adapters.enroller import ProcessEnroller
@@ -12,17 +8,14 @@ from controller.adapters.gallery import Gallery
 from controller.adapters.records.cases import SqlCases, SqlEvidence, SqlQueries
 from controller.adapters.records.engine import Database
 from controller.adapters.records.fleet import SqlEpochKeys
-from controller.adapters.records.ingest import (
-    SqlCursors,
-    SqlDirectory,
-    SqlQuarantine,
-    SqlReplies,
-)
+from controller.adapters.records.ingest import SqlReplies
 from controller.adapters.records.people import SqlAccounts, SqlAudit
+from controller.adapters.records.quarantine import SqlQuarantine
 from controller.adapters.records.seen import FreshFleet, SeenAgents
 from controller.adapters.vault import open_vault, read_signing_key
 from controller.api.app import ApiParts, create_app
-from controller.config import BrokerSection, Config, ConfigInvalid
+from controller.build_ingest import build_broker, build_ingest, figures, stats
+from controller.config import Config
 from controller.process import Controller, Stores
 from controller.services.accounts import AccountService
 from controller.services.asking import AskingParts, AskingService
@@ -31,19 +24,13 @@ from controller.services.cases import CaseParts, CaseService
 from controller.services.enrolment import Enroller
 from controller.services.evidence import EvidenceParts, EvidenceService
 from controller.services.fleet import FleetService
+from controller.services.gallery_care import GalleryCare
 from controller.services.housekeeping import Housekeeping, HousekeepingParts
-from controller.services.ingest import Ingest
 from controller.services.investigate import Investigation, InvestigationParts, Limits
 from controller.services.keys import KeyService
+from controller.services.match import Matcher
+from controller.services.match_together import SharedMatcher
 from controller.services.ports import Clock, Publisher
-from wire.topics import every_agent
-
-_SUBSCRIPTIONS: Final = (
-    every_agent("sightings", share_group="sightline-ingest"),
-    every_agent("state"),
-    every_agent("health"),
-    every_agent("replies"),
-)
 
 
 class _Outlet:
@@ -115,16 +102,16 @@ class _Wiring:
         housekeeping = self._housekeeping(keys, cases)
         fleet = FleetService(stores.fleet, stores.audit, self.now_us, housekeeping.deliver)
         evidence, asking = self._evidence(cases), self._asking(cases)
-        ingest = self._ingest(asking)
+        side = build_ingest(self.config, stores, self.outlet, self.signing, asking.notify)
         broker = None
         if self.outlet.broker is None:
-            broker = _broker(self.config.broker, ingest, housekeeping)
+            broker = build_broker(self.config, side.ingest, housekeeping.deliver_all)
             self.outlet.broker = broker
         investigation = Investigation(
             InvestigationParts(
                 cases=cases,
                 fleet=fleet,
-                gallery=stores.gallery,
+                matcher=SharedMatcher(Matcher(stores.gallery, keys), asking.stopped),
                 keys=keys,
                 asking=asking,
                 evidence=evidence,
@@ -138,6 +125,7 @@ class _Wiring:
         accounts = accounts or AccountService(
             SqlAccounts(stores.database), stores.audit, self.now_us
         )
+        side.meter.expose(lambda: figures(stores, side, broker))
         parts = ApiParts(
             accounts=accounts,
             cases=cases,
@@ -145,7 +133,16 @@ class _Wiring:
             fleet=fleet,
             audit=stores.audit,
             investigator=investigator,
-            stats=lambda: _stats(stores, ingest, broker),
+            stats=lambda: stats(stores, side, broker),
+            metrics=side.meter.text,
+            quarantine=side.quarantine,
+            gallery=GalleryCare(
+                stores.gallery,
+                keys,
+                stores.audit,
+                self.now_us,
+                self.config.retention.sightings_days,
+            ),
         )
         return Controller(
             config=self.config,
@@ -156,7 +153,9 @@ class _Wiring:
             cases=cases,
             evidence=evidence,
             asking=asking,
-            ingest=ingest,
+            ingest=side.ingest,
+            workers=side.workers,
+            sessions=side.sessions,
             housekeeping=housekeeping,
             investigator=investigator,
             broker=broker,
@@ -218,21 +217,6 @@ class _Wiring:
             )
         )
 
-    def _ingest(self, asking: AskingService) -> Ingest:
-        return Ingest(
-            directory=SqlDirectory(self.stores.fleet),
-            gallery=self.stores.gallery,
-            cursors=SqlCursors(self.stores.database),
-            quarantine=self.stores.quarantine,
-            replies=self.stores.replies,
-            fleet=self.stores.seen,
-            publisher=self.outlet,
-            signing=self.signing,
-            clock=self.clock,
-            retention_days=self.config.retention.sightings_days,
-            on_reply=asking.notify,
-        )
-
 
 def _limits(config: Config) -> Limits:
     budget = config.budget
@@ -243,46 +227,3 @@ def _limits(config: Config) -> Limits:
         reply_timeout_s=budget.reply_timeout_s,
         max_pictures=budget.max_pictures_per_query,
     )
-
-
-def _broker(section: BrokerSection, ingest: Ingest, housekeeping: Housekeeping) -> Broker:
-    tls = None
-    if section.tls:
-        tls = tls_context(section.ca_file, section.cert_file, section.key_file)
-    return Broker(
-        host=section.host,
-        port=section.port,
-        client_id=section.client_id,
-        tls=tls,
-        username=section.username,
-        password=_password(section),
-        subscriptions=_SUBSCRIPTIONS,
-        on_delivery=ingest.deliver,
-        on_connected=housekeeping.deliver_all,
-    )
-
-
-def _password(section: BrokerSection) -> str | None:
-    if section.password_file is None:
-        return None
-    try:
-        return section.password_file.read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise ConfigInvalid(
-            f"broker.password_file: cannot read {section.password_file} ({error.strerror}); "
-            "mend its path or mode"
-        ) from None
-
-
-def _stats(stores: Stores, ingest: Ingest, broker: Broker | None) -> dict[str, int | float]:
-    figures: dict[str, int | float] = {
-        f"ingest_{name}": value for name, value in asdict(ingest.counters).items()
-    }
-    return figures | {
-        "gallery_sightings": stores.gallery.count(),
-        "agents_registered": len(stores.fleet.agents()),
-        "agents_online": stores.seen.online(),
-        "quarantined_total": stores.quarantine.count(),
-        "cases_live": len(stores.cases.cases()),
-        "broker_connected": int(broker is not None and broker.connected),
-    }

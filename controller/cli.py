@@ -5,19 +5,20 @@ import json
 import logging
 import sys
 import time
-from collections.abc import Callable
-from functools import wraps
 from importlib.metadata import entry_points
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Final, ParamSpec, TypeVar
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from controller.cli_base import one_line_errors as _one_line_errors
+from controller.cli_gallery import app as gallery_app
 from controller.client import ApiClient, RequestFailed, save_token
 from controller.config import FILE_NAME, Config, default_toml, load_config
 from controller.errors import ControllerError
+from controller.quarantine_cli import app as quarantine_app
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -31,33 +32,16 @@ app.add_typer(controller_app, name="controller")
 app.add_typer(user_app, name="user")
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(case_app, name="case")
+app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(gallery_app, name="gallery")
 
-P = ParamSpec("P")
-R = TypeVar("R")
 _OUT: Final = Console(highlight=False)
-_ERR: Final = Console(stderr=True, highlight=False, soft_wrap=True)
 _POLL_S: Final = 0.5
 _Json = Annotated[bool, typer.Option("--json", help="print JSON")]
 _ConfigOption = Annotated[Path | None, typer.Option("--config", help="controller.toml")]
 _DataDir = Annotated[Path | None, typer.Option("--data-dir", help="the folder it lies in")]
 _PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="read it from stdin")]
 _CaseId = Annotated[str, typer.Argument(help="the case's id")]
-
-
-def _one_line_errors(command: Callable[P, R]) -> Callable[P, R]:
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except RequestFailed as error:
-            for row in error.rows:
-                _ERR.print(row, markup=False)
-            _ERR.print(f"error: {error}", markup=False)
-        except ControllerError as error:
-            _ERR.print(f"error: {error}", markup=False)
-        raise typer.Exit(1)
-
-    return run
 
 
 @controller_app.command("init")
@@ -329,7 +313,11 @@ def _add_commands_of_others() -> None:
     for entry in entry_points(group="sightline.commands"):
         if wanted in (None, entry.name):
             try:
-                app.command(entry.name)(entry.load())
+                found = entry.load()
+                if isinstance(found, typer.Typer):
+                    app.add_typer(found, name=entry.name)
+                else:
+                    app.command(entry.name)(found)
             except ImportError as error:
                 # A controller without the simulation installed simply has no `demo`.
                 logging.getLogger(__name__).debug("event=no_command why=%s", error)

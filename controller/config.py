@@ -92,6 +92,12 @@ class RecordsSection(_Section):
     dsn: str = ""
 
 
+class IngestSection(_Section):
+    """Who receives and verifies sightings: `workers` processes, or with 0 this one."""
+
+    workers: Annotated[int, Field(ge=0, le=16)] = 0
+
+
 class RetentionSection(_Section):
     """How long sightings, and the epoch keys that give them meaning, are kept."""
 
@@ -126,6 +132,7 @@ class Config(_Section):
     broker: BrokerSection = BrokerSection()
     gallery: GallerySection = GallerySection()
     records: RecordsSection = RecordsSection()
+    ingest: IngestSection = IngestSection()
     retention: RetentionSection = RetentionSection()
     budget: BudgetSection = BudgetSection()
     enroller: EnrollerSection = EnrollerSection()

@@ -14,9 +14,12 @@ from controller.adapters.evidence_files import EvidenceFolder
 from controller.adapters.gallery import Gallery
 from controller.adapters.records.cases import SqlCases, SqlEvidence, SqlQueries
 from controller.adapters.records.engine import Database
-from controller.adapters.records.ingest import SqlQuarantine, SqlReplies
+from controller.adapters.records.ingest import SqlReplies
 from controller.adapters.records.people import SqlAudit
+from controller.adapters.records.quarantine import SqlQuarantine
 from controller.adapters.records.seen import FreshFleet, SeenAgents
+from controller.adapters.workers import WorkerPool
+from controller.adapters.workers_sessions import Sessions
 from controller.config import Config
 from controller.services.accounts import AccountService
 from controller.services.asking import AskingService
@@ -63,6 +66,8 @@ class Controller:
     evidence: EvidenceService
     asking: AskingService
     ingest: Ingest
+    workers: WorkerPool
+    sessions: Sessions
     housekeeping: Housekeeping
     investigator: BackgroundInvestigator
     broker: Broker | None
@@ -76,11 +81,15 @@ class Controller:
         self.housekeeping.start()
         if self.broker is not None:
             self.broker.connect()
+            self.sessions.start()
+            self.workers.start()
 
     def stop(self) -> None:
         """Stop in the order in which nothing is lost."""
         self.asking.stop()
         self.investigator.stop()
+        self.sessions.stop()
+        self.workers.stop()
         self.ingest.stop()
         if self.broker is not None:
             self.broker.stop()

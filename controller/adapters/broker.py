@@ -5,6 +5,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from controller.config import BrokerSection, ConfigInvalid
 from controller.errors import ControllerError
 from controller.logs import facts
 from controller.services.ports import Delivery
@@ -30,7 +32,10 @@ class BrokerFailed(ControllerError):
 
 
 class Broker:
-    """One connection; messages are handed to `on_delivery` and settled by whoever handled them."""
+    """One connection; messages are handed to `on_delivery` and settled by whoever handled them.
+
+    `unwanted`: subscriptions that an earlier run with the same session may have left.
+    """
 
     def __init__(
         self,
@@ -42,12 +47,17 @@ class Broker:
         username: str | None = None,
         password: str | None = None,
         subscriptions: Sequence[str],
+        unwanted: Sequence[str] = (),
         on_delivery: Callable[[Delivery], None],
         on_connected: Callable[[], None] = lambda: None,
+        on_disconnected: Callable[[], None] = lambda: None,
     ) -> None:
         self._host, self._port = host, port
         self._subscriptions = [(topic, 1) for topic in subscriptions]
+        self._unwanted = list(unwanted)
+        self._session = 0
         self._on_delivery, self._on_connected = on_delivery, on_connected
+        self._on_disconnected = on_disconnected
         self._connected = threading.Event()
         self.fatal: BrokerFailed | None = None
         self._tls = tls
@@ -102,6 +112,9 @@ class Broker:
                 f"broker {self._host}: refuses the controller ({reason}); check user and access"
             )
             return
+        self._session += 1
+        if self._unwanted:
+            client.unsubscribe(self._unwanted)
         client.subscribe(self._subscriptions)
         self._connected.set()
         log.info("connected", extra=facts(host=self._host, port=self._port))
@@ -121,17 +134,17 @@ class Broker:
     ) -> None:  # fmt: skip
         self._connected.clear()
         log.info("disconnected", extra=facts(reason=str(reason)))
+        self._on_disconnected()
 
-    def _message_came(self, client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
-        mid, qos = message.mid, message.qos
-        self._on_delivery(
-            Delivery(message.topic, bytes(message.payload), lambda: _settle(client, mid, qos))
-        )
+    def _message_came(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        settle = partial(self._settle, self._session, message.mid, message.qos)
+        self._on_delivery(Delivery(message.topic, bytes(message.payload), settle))
 
-
-def _settle(client: mqtt.Client, mid: int, qos: int) -> None:
-    # Of a connection that has gone meanwhile the broker sends the message again: harmless.
-    client.ack(mid, qos)
+    def _settle(self, session: int, mid: int, qos: int) -> None:
+        # The broker sends again what an earlier connection left open, perhaps with other numbers:
+        # a late PUBACK could settle a message that is not durable.
+        if session == self._session:
+            self._client.ack(mid, qos)
 
 
 def _is_tls_failure(error: BaseException) -> bool:
@@ -144,6 +157,48 @@ def _tls_failed(error: BaseException) -> BrokerFailed:
         f"broker TLS: {getattr(error, 'reason', error)}; check broker.ca_file and the certificate "
         "(there is no plaintext fallback)"
     )
+
+
+def connection(
+    section: BrokerSection, *, client_id: str, subscriptions: Sequence[str],
+    unwanted: Sequence[str] = (), on_delivery: Callable[[Delivery], None],
+    on_connected: Callable[[], None] = lambda: None,
+    on_disconnected: Callable[[], None] = lambda: None,
+) -> Broker:  # fmt: skip
+    """Return a connection as configured, not connected yet; raises a `ControllerError`."""
+    return Broker(
+        host=section.host,
+        port=section.port,
+        client_id=client_id,
+        tls=tls_of(section),
+        username=section.username,
+        password=password_of(section),
+        subscriptions=subscriptions,
+        unwanted=unwanted,
+        on_delivery=on_delivery,
+        on_connected=on_connected,
+        on_disconnected=on_disconnected,
+    )
+
+
+def tls_of(section: BrokerSection) -> ssl.SSLContext | None:
+    """Return the TLS context of a broker, None for a plain connection."""
+    if not section.tls:
+        return None
+    return tls_context(section.ca_file, section.cert_file, section.key_file)
+
+
+def password_of(section: BrokerSection) -> str | None:
+    """Return the broker's password from its file, if there is one."""
+    if section.password_file is None:
+        return None
+    try:
+        return section.password_file.read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ConfigInvalid(
+            f"broker.password_file: cannot read {section.password_file} ({error.strerror}); "
+            "mend its path or mode"
+        ) from None
 
 
 def tls_context(

@@ -18,6 +18,8 @@ from controller.services.accounts import AccountService
 from controller.services.cases import CaseService
 from controller.services.evidence import EvidenceService
 from controller.services.fleet import FleetService
+from controller.services.gallery_care import GalleryCare
+from controller.services.ingest_quarantine import QuarantineService
 from controller.services.refusals import Refusal, RowsInvalid, Unauthenticated
 from controller.services.stores import AuditStore
 from controller.services.values import Principal
@@ -38,7 +40,7 @@ class Investigator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ApiParts:
-    """What the API is built from; `stats` gives figures by name (numbers only)."""
+    """What the API is built from; `stats` gives figures by name (numbers only), `metrics` text."""
 
     accounts: AccountService
     cases: CaseService
@@ -47,12 +49,21 @@ class ApiParts:
     audit: AuditStore
     investigator: Investigator
     stats: Callable[[], dict[str, int | float]]
+    metrics: Callable[[], bytes]
+    quarantine: QuarantineService
+    gallery: GalleryCare
 
 
 def create_app(parts: ApiParts) -> FastAPI:
     """Return the ASGI application."""
     # Imported here, not above: the routers use ApiParts.
-    from controller.api import case_routes, fleet_routes, upload_routes
+    from controller.api import (
+        case_routes,
+        fleet_routes,
+        gallery_routes,
+        quarantine_routes,
+        upload_routes,
+    )
 
     app = FastAPI(title="Sightline", docs_url=None, redoc_url=None, openapi_url="/v1/openapi.json")
     app.state.parts = parts
@@ -63,7 +74,7 @@ def create_app(parts: ApiParts) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.middleware("http")(_limit_and_harden)
-    for module in (fleet_routes, case_routes, upload_routes):
+    for module in (fleet_routes, gallery_routes, quarantine_routes, case_routes, upload_routes):
         app.include_router(module.router)
     app.include_router(fleet_routes.metrics_router)
     return app

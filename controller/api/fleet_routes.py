@@ -1,13 +1,12 @@
 """Log-in, fleet, figures and audit."""
 
 import base64
-import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends
-from fastapi.responses import PlainTextResponse
+from fastapi import APIRouter, Body, Depends, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from controller.adapters.metrics import CONTENT_TYPE
 from controller.api.deps import Parts, allowed
 from controller.services.values import AgentStatus, Principal
 from wire.times import from_us
@@ -98,11 +97,10 @@ def healthz() -> dict[str, bool]:
 metrics_router = APIRouter()
 
 
-@metrics_router.get("/metrics", response_class=PlainTextResponse)
-def metrics(parts: Parts) -> str:
-    """Give the same figures in Prometheus' text format; counts only, nothing of a case."""
-    lines = [f"sightline_{name} {json.dumps(value)}" for name, value in parts.stats().items()]
-    return "\n".join(lines) + "\n"
+@metrics_router.get("/metrics")
+def metrics(parts: Parts) -> Response:
+    """Give figures in Prometheus' text format; counts only, nothing of a case."""
+    return Response(parts.metrics(), media_type=CONTENT_TYPE)
 
 
 def _agent_json(status: AgentStatus) -> dict[str, Any]:

@@ -29,9 +29,11 @@ _OF_INVESTIGATOR: Final = frozenset(
 PERMISSIONS: Final = {
     Role.INVESTIGATOR: _OF_INVESTIGATOR,
     Role.APPROVER: _OF_INVESTIGATOR | {"case.approve"},
-    Role.TECHNICIAN: frozenset({"fleet.read", "fleet.add", "quarantine.handle"}),
-    Role.AUDITOR: frozenset({"case.read", "fleet.read", "audit.read"}),
-    Role.ADMINISTRATOR: frozenset({"fleet.read", "fleet.add", "quarantine.handle"}),
+    Role.TECHNICIAN: frozenset({"fleet.read", "fleet.add", "quarantine.handle", "gallery.read"}),
+    Role.AUDITOR: frozenset({"case.read", "fleet.read", "audit.read", "gallery.read"}),
+    Role.ADMINISTRATOR: frozenset(
+        {"fleet.read", "fleet.add", "quarantine.handle", "gallery.read", "gallery.handle"}
+    ),
 }
 
 

@@ -1,4 +1,4 @@
-"""`make bench [BENCH=edge|ingest|match]`: measure here, compare in the same run, write JSON."""
+"""`make bench [BENCH=edge|ingest|...]`: measure here, compare in the same run, write JSON."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def match() -> dict[str, object]:
 
 
 BENCHES: dict[str, Callable[[], dict[str, object]]] = {
-    "edge": edge, "ingest": ingest, "match": match,
+    "edge": edge, "ingest": ingest, "match": match, "openset": openset,
 }  # fmt: skip
 
 

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -35,8 +35,9 @@ from wire.protection import dequantise
 _LOG: Final = logging.getLogger(__name__)
 F32 = NDArray[np.float32]
 RECENT_IDS: Final = 200_000
-"""Ids of the newest rows: a batch that is sent again after a crash must not count twice. What
-was acknowledged is never sent again, so more than a crash can leave open need not be kept."""
+"""Ids of the newest rows, and as many of the newest at opening for the life of this process: a
+batch that is sent again after a crash must not count twice. What was acknowledged is never sent
+again, so more than a crash can leave open need not be kept."""
 RECENT_US: Final = 600_000_000
 COUNTED_ROWS: Final = 4_096
 CHECKPOINT_EVERY_S: Final = 300.0
@@ -55,6 +56,7 @@ class Gallery:
         self._store, self._index, self._now_us = store, index, now_us
         self._insert_lock = threading.Lock()
         self._recent: OrderedDict[UUID, None] = OrderedDict()
+        self._at_opening: frozenset[UUID] = frozenset()
         self._stored_us = -1
         self._checkpoint_due_s = time.monotonic() + CHECKPOINT_EVERY_S
         self._catch_up()
@@ -86,7 +88,7 @@ class Gallery:
         rows may be given again.
         """
         with self._insert_lock:
-            fresh = {row.id: row for row in rows if row.id not in self._recent}
+            fresh = {row.id: row for row in rows if not self._repeated(row.id)}
             if not fresh:
                 return
             stored_us = max(self._now_us(), self._stored_us + 1)
@@ -198,7 +200,7 @@ class Gallery:
             found = self._read_after(self._index.watermark_us)
             _LOG.info("event=search_files_caught_up rows=%d", found)
         recent = self._store.ids(stored_after_us=self._stored_us - RECENT_US, limit=RECENT_IDS)
-        self._remember(dict.fromkeys(reversed(recent)))
+        self._at_opening = frozenset(recent)
 
     def _read_after(self, watermark_us: int) -> int:
         found = 0
@@ -208,11 +210,14 @@ class Gallery:
         self._index.checkpoint(self._index.mark(self._stored_us))
         return found
 
-    def _remember(self, ids: dict[UUID, GalleryRow] | dict[UUID, None]) -> None:
+    def _remember(self, ids: Iterable[UUID]) -> None:
         for one in ids:
             self._recent[one] = None
         while len(self._recent) > RECENT_IDS:
             self._recent.popitem(last=False)
+
+    def _repeated(self, sighting_id: UUID) -> bool:
+        return sighting_id in self._recent or sighting_id in self._at_opening
 
     def _view(self, segment: Segment) -> SegmentView | None:
         return self._index.view(SegmentKey(segment.epoch, segment.shard, segment.space_id))

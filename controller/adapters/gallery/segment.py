@@ -52,6 +52,7 @@ class Segment:
         known = json.loads(names.read_text(encoding="utf-8")) if names.exists() else {}
         self._cameras: list[str] = known.get("cameras", [])
         self._variants: list[str] = known.get("variants", [])
+        self._names_written = self._names_count()
         self._camera_places = {name: i for i, name in enumerate(self._cameras)}
         self._files = [os.open(folder / name, os.O_RDWR | os.O_CREAT, 0o600) for name in _FILES]
 
@@ -65,6 +66,7 @@ class Segment:
         """Write rows from row number `at` on; raises `OSError` if the disk will not take them."""
         cameras = np.array([self._camera(row.camera_id) for row in rows], np.uint16)
         variants = np.array([self._variant(row.variant) for row in rows], np.uint8)
+        self._write_names()
         raw = b"".join(row.template for row in rows)
         templates = np.frombuffer(raw, np.int8).reshape(len(rows), DIMENSION)
         planes, rest = pack(templates)
@@ -101,7 +103,6 @@ class Segment:
         if name not in self._camera_places:
             self._camera_places[name] = len(self._cameras)
             self._cameras.append(name)
-            self._write_names()
         return self._camera_places[name]
 
     def _variant(self, name: str) -> int:
@@ -110,10 +111,14 @@ class Segment:
                 name = _OTHER_VARIANT
             if name not in self._variants:
                 self._variants.append(name)
-                self._write_names()
         return self._variants.index(name)
 
+    def _names_count(self) -> int:
+        return len(self._cameras) + len(self._variants)
+
     def _write_names(self) -> None:
+        if self._names_count() == self._names_written:
+            return
         fresh = self._folder / "names.new"
         text = json.dumps({"cameras": self._cameras, "variants": self._variants})
         with fresh.open("w", encoding="utf-8") as file:
@@ -121,6 +126,7 @@ class Segment:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self._folder / "names.json")
+        self._names_written = self._names_count()
 
 
 def sync_folder(folder: Path) -> None:

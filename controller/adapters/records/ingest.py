@@ -1,42 +1,42 @@
-"""What ingest needs kept: cursors, quarantine, replies, agents' facts; see services/ports."""
+"""What ingest needs kept: cursors, replies, agents' facts; see services/ports."""
 
 from collections.abc import Sequence
-from typing import Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import func, insert, select
+from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.sql.dml import Insert
 
 from controller.adapters.records import schema
 from controller.adapters.records.engine import Database
 from controller.adapters.records.fleet import SqlFleet
 from controller.services.ports import AgentFacts, Cursor
+from controller.services.values import Agent
 from wire.codec import decode, encode
 from wire.messages import Reply
 
-MAX_QUARANTINED: Final = 1_000
-MAX_QUARANTINED_BYTES: Final = 32 * 1024 * 1024
-_REFUSED_EVER: Final = "quarantined_total"
-
 
 class SqlDirectory:
-    """`AgentDirectory` over the registry; remembers what it read, asks again for unknown ids.
+    """`AgentDirectory` over the registry: read once as a whole, then unknown ids one by one.
 
     Holds at most as many entries as agents are registered.
     """
 
     def __init__(self, fleet: SqlFleet) -> None:
         self._fleet = fleet
-        self._known: dict[str, AgentFacts] = {}
+        self._known: dict[str, AgentFacts] | None = None
 
     def facts(self, agent_id: str) -> AgentFacts | None:
         """Return a registered agent's facts, or None."""
+        if self._known is None:
+            # One by one a city's 10,820 agents would cost the first seconds after a start.
+            self._known = {one.agent_id: _facts(one) for one in self._fleet.agents()}
         if agent_id not in self._known:
             agent = self._fleet.agent(agent_id)
             if agent is None:
                 return None
-            self._known[agent_id] = AgentFacts(
-                agent_id, agent.camera_id, agent.shard, agent.signing_public, agent.sealing_public
-            )
+            self._known[agent_id] = _facts(agent)
         return self._known[agent_id]
 
 
@@ -55,59 +55,42 @@ class SqlCursors:
         with self._database.read() as connection:
             return int(connection.execute(query).scalar() or 0)
 
+    def some(self, limit: int) -> Sequence[Cursor]:
+        """Return stored cursors, all of them unless there are more than `limit`."""
+        table = schema.cursors.c
+        columns = (table.agent_id, table.stream, table.spool_id, table.acked_seq)
+        with self._database.read() as connection:
+            return [Cursor(*row) for row in connection.execute(select(*columns).limit(limit))]
+
     def advance(self, cursors: Sequence[Cursor]) -> None:
         """Store new numbers in one transaction; a lower number than the stored one is ignored."""
         if not cursors:
             return
-        table = schema.cursors
+        rows = [
+            {"agent_id": c.agent_id, "stream": c.stream, "spool_id": c.spool_id,
+             "acked_seq": c.acked_seq}
+            for c in cursors
+        ]  # fmt: skip
         with self._database.write() as connection:
-            for one in cursors:
-                mine = (
-                    (table.c.agent_id == one.agent_id)
-                    & (table.c.stream == one.stream)
-                    & (table.c.spool_id == one.spool_id)
-                )
-                found = connection.execute(select(table.c.acked_seq).where(mine)).scalar()
-                value = {"acked_seq": one.acked_seq}
-                if found is None:
-                    names = {"agent_id": one.agent_id, "stream": one.stream}
-                    row = {**names, "spool_id": one.spool_id, **value}
-                    connection.execute(insert(table), row)
-                elif one.acked_seq > found:
-                    connection.execute(update(table).where(mine).values(**value))
+            connection.execute(forward(connection.dialect.name), rows)
 
 
-class SqlQuarantine:
-    """`QuarantineStore` on SQL: at most 1,000 messages and 32 MiB, the oldest go first."""
+def _facts(agent: Agent) -> AgentFacts:
+    return AgentFacts(
+        agent.agent_id, agent.camera_id, agent.shard, agent.signing_public, agent.sealing_public
+    )
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
 
-    def add(self, *, at_us: int, topic: str, reason: str, payload: bytes) -> None:
-        """Keep a refused message."""
-        table = schema.quarantine
-        with self._database.write() as connection:
-            counter = schema.counters.c
-            mine = counter.name == _REFUSED_EVER
-            ever = connection.execute(select(counter.value).where(mine)).scalar()
-            if ever is None:
-                connection.execute(insert(schema.counters), {"name": _REFUSED_EVER, "value": 0})
-            position = int(ever or 0) + 1
-            connection.execute(update(schema.counters).where(mine).values(value=position))
-            row = {"position": position, "at_us": at_us, "topic": topic, "reason": reason}
-            connection.execute(insert(table), {**row, "raw": payload, "size_bytes": len(payload)})
-            connection.execute(delete(table).where(table.c.position <= position - MAX_QUARANTINED))
-            size = select(func.coalesce(func.sum(table.c.size_bytes), 0))
-            while connection.execute(size).scalar_one() > MAX_QUARANTINED_BYTES:
-                oldest = connection.execute(select(func.min(table.c.position))).scalar()
-                connection.execute(delete(table).where(table.c.position == oldest))
-
-    def count(self) -> int:
-        """Return how many were ever refused, dropped ones included."""
-        counter = schema.counters.c
-        with self._database.read() as connection:
-            query = select(counter.value).where(counter.name == _REFUSED_EVER)
-            return int(connection.execute(query).scalar() or 0)
+def forward(dialect: str) -> Insert:
+    """Return the statement that adds or raises cursors, for `sqlite` or `postgresql`."""
+    table = schema.cursors
+    make = postgresql_insert if dialect == "postgresql" else sqlite_insert
+    statement = make(table)
+    return statement.on_conflict_do_update(
+        index_elements=[table.c.agent_id, table.c.stream, table.c.spool_id],
+        set_={"acked_seq": statement.excluded.acked_seq},
+        where=table.c.acked_seq < statement.excluded.acked_seq,
+    )
 
 
 class SqlReplies:
@@ -147,3 +130,10 @@ class SqlReplies:
         query = select(table.c.message).where(table.c.query_id == query_id).order_by(table.c.part)
         with self._database.read() as connection:
             return [decode(Reply, raw) for raw in connection.execute(query).scalars()]
+
+
+def agents_registered(database: Database) -> int:
+    """Return how many agents are registered, without reading them."""
+    with database.read() as connection:
+        query = select(func.count()).select_from(schema.agents)
+        return int(connection.execute(query).scalar_one())

@@ -67,8 +67,9 @@ def test_figures_are_numbers_only(world: World) -> None:
     figures = world.request("max", "GET", "/v1/stats").json()
     assert figures["agents_registered"] == 3
     text = world.http.get("/metrics").text
-    assert "sightline_agents_registered 3\n" in text
-    assert all(len(line.split()) == 2 for line in text.splitlines())
+    assert "sightline_controller_agents_registered 3.0\n" in text
+    samples = [line for line in text.splitlines() if not line.startswith("#")]
+    assert all(len(line.split()) == 2 for line in samples)
 
 
 def test_the_audit_is_for_auditors_and_its_hashes_chain(world: World) -> None:

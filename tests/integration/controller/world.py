@@ -36,6 +36,7 @@ PEOPLE = {
     "ana": "approver",
     "tom": "technician",
     "max": "auditor",
+    "sam": "administrator",
 }
 
 

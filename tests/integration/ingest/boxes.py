@@ -35,14 +35,14 @@ def wait_for(holds: Callable[[], bool], timeout_s: float = 60.0) -> None:
 class Station:
     """A station process; `kill` is kill -9."""
 
-    def __init__(self, folder: Path, port: int) -> None:
-        self.folder, self._port = folder, port
+    def __init__(self, folder: Path, port: int, workers: int = 0) -> None:
+        self.folder, self._port, self.workers = folder, port, workers
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.integration.ingest.station", str(self.folder),
-             str(self._port)],
+             str(self._port), str(self.workers)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
         )  # fmt: skip
         wait_for(lambda: bool(self.facts()["connected"]))

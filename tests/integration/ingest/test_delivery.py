@@ -105,9 +105,9 @@ def test_a_repeated_reply_is_acknowledged_again_on_its_own_stream(
         query_id=query_id, agent_id=box.agent_id, spool_id=box.spool_id, seq=1,
         status=m.ReplyStatus.OK,
     )  # fmt: skip
-    for _ in range(2):
+    for times in (1, 2):
         box.publish_on(reply_topic(box.agent_id, query_id.hex), sign(reply, box.key))
-    wait_for(lambda: len(box.acks) == 2)
+        wait_for(lambda times=times: len(box.acks) == times)
     assert {(a.stream, a.acked_seq) for a in box.acks} == {(m.Stream.REPLIES, 1)}
 
 

@@ -8,7 +8,12 @@ from uuid import UUID
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from controller.services.ingest import Ingest
+from controller.services.clock_offsets import ClockOffsets
+from controller.services.ingest import Ingest, IngestParts
+from controller.services.ingest_batches import Handed, pack_batch
+from controller.services.ingest_checks import Checker
+from controller.services.ingest_ports import NoMeter, Quarantined
+from controller.services.ingest_queue import Waiting
 from controller.services.ports import AgentFacts, Cursor, Delivery, GalleryRow
 from wire import messages as m
 from wire.ids import uuid7
@@ -33,6 +38,7 @@ class World:
     acks: list[int] = field(default_factory=list)
     steps: list[str] = field(default_factory=list)
     disk_full: bool = False
+    quarantine_full: bool = False
 
     def now_us(self) -> int:
         return NOW
@@ -50,17 +56,18 @@ class World:
     def cursor(self, agent_id: str, stream: str, spool_id: UUID) -> int:
         return self.stored.get((agent_id, stream, spool_id), 0)
 
+    def some(self, limit: int) -> list[Cursor]:
+        return []
+
     def advance(self, cursors: Sequence[Cursor]) -> None:
         for c in cursors:
             self.stored[c.agent_id, c.stream, c.spool_id] = c.acked_seq
         if cursors:
             self.steps.append("cursor")
 
-    def add(self, *, at_us: int, topic: str, reason: str, payload: bytes) -> None:
-        self.refused.append(reason)
-
-    def count(self) -> int:
-        return len(self.refused)
+    def add(self, messages: Sequence[Quarantined]) -> list[bool]:
+        self.refused += [one.reason for one in messages]
+        return [not self.quarantine_full] * len(messages)
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         self.acks.append(verify(m.Ack, payload, CONTROLLER.public_key()).acked_seq)
@@ -75,8 +82,11 @@ def world() -> World:
 @pytest.fixture
 def ingest(world: World) -> Iterator[Ingest]:
     service = Ingest(
-        directory=world, gallery=world, cursors=world, quarantine=world, replies=None, fleet=None,
-        publisher=world, signing=CONTROLLER, clock=world, retention_days=14,
+        IngestParts(
+            checker=Checker(world, world, spaces={"space"}, retention_days=14), gallery=world,
+            cursors=world, quarantine=world, replies=None, fleet=None, publisher=world,
+            signing=CONTROLLER, clock=world, offsets=ClockOffsets(), meter=NoMeter(),
+        )
     )  # fmt: skip
     service.start()
     yield service
@@ -155,7 +165,11 @@ def test_a_full_disk_acknowledges_nothing_until_it_has_room(ingest: Ingest, worl
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
-    [({"camera_id": "cam-9"}, "camera_id"), ({"shard": 9}, "shard")],
+    [
+        ({"camera_id": "cam-9"}, "camera_id"),
+        ({"shard": 9}, "shard"),
+        ({"space_id": "x"}, "space_id"),
+    ],
 )
 def test_an_invalid_batch_is_quarantined_and_does_not_hold_up_the_next(
     ingest: Ingest, world: World, changes: dict[str, object], reason: str
@@ -178,5 +192,60 @@ def test_a_wrong_signature_is_refused_without_an_acknowledgement(
 def test_an_agent_cannot_publish_as_another(ingest: Ingest, world: World) -> None:
     send(ingest, world, batch(1, agent_id="box-2"))
     send(ingest, world, batch(1), topic=agent_topic("box-9", "sightings"))
-    assert [r.split(":")[0] for r in world.refused] == ["agent_id box-2", "agent_id box-9"]
+    assert [r.split(":")[0] for r in world.refused] == ["agent_id", "unregistered"]
     assert world.rows == {}
+
+
+def test_where_quarantine_has_no_room_the_agent_keeps_the_batch(
+    ingest: Ingest, world: World
+) -> None:
+    world.quarantine_full = True
+    send(ingest, world, batch(1, space_id="new"))
+    assert world.refused[0].startswith("space_id")
+    assert world.acks == []
+    assert ingest.counters.held_back_total == 1
+    world.quarantine_full = False
+    send(ingest, world, batch(1, space_id="new"), batch(2))
+    assert world.acks[-1] == 2
+
+
+def test_what_came_ahead_of_a_gap_is_not_stored_twice(ingest: Ingest, world: World) -> None:
+    for seq in (2, 2, 1):
+        send(ingest, world, batch(seq))
+    assert world.steps.count("insert") == 2
+    assert ingest.counters.repeated_batches_total == 1
+    assert world.acks[-1] == 2
+
+
+def test_a_message_from_quarantine_is_stored_though_its_number_is_acknowledged(
+    ingest: Ingest, world: World
+) -> None:
+    send(ingest, world, batch(1, space_id="new"), batch(2))
+    assert world.acks[-1] == 2
+    settled: list[int] = []
+    checked = pack_batch(batch(1), NOW)
+    ingest.deliver(Handed((checked,), lambda: settled.append(1), again=True))
+    wait_for(lambda: settled == [1])
+    assert len(world.rows) == 2
+    assert world.stored["box-1", "sightings", SPOOL] == 2
+
+
+def test_a_settling_that_fails_does_not_keep_the_others_waiting(
+    ingest: Ingest, world: World
+) -> None:
+    def broken() -> None:
+        raise OSError("connection lost")
+
+    ingest.deliver(Delivery(TOPIC, sign(batch(1), AGENT_KEY), broken))
+    send(ingest, world, batch(2))
+    assert world.acks[-1] == 2
+    assert ingest.counters.failures_total == 1
+
+
+def test_groups_grow_with_the_queue_and_never_wait_for_a_full_one() -> None:
+    waiting = Waiting(lambda: False)
+    for _ in range(300):
+        waiting.put(Delivery(TOPIC, bytes(64 * 372), lambda: None))
+    sizes = [len(waiting.group()) for _ in range(3)]
+    assert len(waiting) + sum(sizes) == 300
+    assert all(size * 53 >= 5_000 for size in sizes)

@@ -9,13 +9,15 @@ import pytest
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from controller.adapters.records import ingest as ingest_records
+from controller.adapters.records import quarantine as quarantine_records
 from controller.adapters.records import schema
 from controller.adapters.records.engine import Database, RecordsError
 from controller.adapters.records.fleet import SqlFleet
-from controller.adapters.records.ingest import SqlCursors, SqlDirectory, SqlQuarantine
+from controller.adapters.records.ingest import SqlCursors, SqlDirectory
 from controller.adapters.records.people import SqlAudit, chain_hash
+from controller.adapters.records.quarantine import SqlQuarantine
 from controller.adapters.records.seen import FreshFleet, SeenAgents
+from controller.services.ingest_ports import Quarantined
 from controller.services.ports import Cursor
 from controller.services.values import Agent
 from wire.messages import AgentState, Health
@@ -82,11 +84,11 @@ def test_cursors_only_grow(database: Database) -> None:
 def test_quarantine_is_bounded_in_number_and_bytes(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ingest_records, "MAX_QUARANTINED", 3)
-    monkeypatch.setattr(ingest_records, "MAX_QUARANTINED_BYTES", 250)
+    monkeypatch.setattr(quarantine_records, "MAX_QUARANTINED", 3)
+    monkeypatch.setattr(quarantine_records, "MAX_QUARANTINED_BYTES", 250)
     quarantine = SqlQuarantine(database)
     for n in range(6):
-        quarantine.add(at_us=n, topic="t", reason="r", payload=bytes(100))
+        quarantine.add([Quarantined(n, "t", "r", bytes(100))])
     assert quarantine.count() == 6
     with database.read() as connection:
         kept = [row.at_us for row in connection.execute(schema.quarantine.select())]
