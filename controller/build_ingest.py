@@ -7,7 +7,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from controller.adapters.broker import Broker, connection
+from controller.adapters.broker import TwoWayBroker, connection
 from controller.adapters.calibrations import known_spaces
 from controller.adapters.metrics import Figures, PrometheusMeter
 from controller.adapters.records.ingest import SqlCursors, SqlDirectory, agents_registered
@@ -81,20 +81,27 @@ def build_ingest(
     )
 
 
-def build_broker(config: Config, ingest: Ingest, on_connected: Callable[[], None]) -> Broker:
-    """Return the owner's connection: without workers it takes the sightings too."""
+def build_broker(config: Config, ingest: Ingest, on_connected: Callable[[], None]) -> TwoWayBroker:
+    """Return the owner's connections: without workers they take the sightings too."""
     alone = config.ingest.workers == 0
-    return connection(
+    sending = connection(
+        config.broker,
+        client_id=f"{config.broker.client_id}-out",
+        subscriptions=(),
+        on_delivery=lambda _delivery: None,
+        on_connected=on_connected,
+    )
+    taking = connection(
         config.broker,
         client_id=config.broker.client_id,
         subscriptions=(SHARED_SIGHTINGS, *_OTHERS) if alone else _OTHERS,
         unwanted=() if alone else (SHARED_SIGHTINGS,),
         on_delivery=ingest.deliver,
-        on_connected=on_connected,
     )
+    return TwoWayBroker(taking, sending)
 
 
-def stats(stores: Stores, side: IngestSide, broker: Broker | None) -> dict[str, int | float]:
+def stats(stores: Stores, side: IngestSide, broker: TwoWayBroker | None) -> dict[str, int | float]:
     """Return all figures by name; each costs a count at most."""
     counters = {f"ingest_{name}": value for name, value in asdict(side.ingest.counters).items()}
     drift = side.offsets.drift()
@@ -121,7 +128,7 @@ def stats(stores: Stores, side: IngestSide, broker: Broker | None) -> dict[str, 
     return figures
 
 
-def figures(stores: Stores, side: IngestSide, broker: Broker | None) -> Figures:
+def figures(stores: Stores, side: IngestSide, broker: TwoWayBroker | None) -> Figures:
     """Return what a scrape reads."""
     refused = {reason.value: side.ingest.refused_by_reason[reason] for reason in Reason}
     return Figures(stats(stores, side, broker), refused, stores.quarantine.kept())

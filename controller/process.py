@@ -9,7 +9,7 @@ from typing import Final
 import uvicorn
 from fastapi import FastAPI
 
-from controller.adapters.broker import Broker
+from controller.adapters.broker import TwoWayBroker
 from controller.adapters.evidence_files import EvidenceFolder
 from controller.adapters.gallery import Gallery
 from controller.adapters.records.cases import SqlCases, SqlEvidence, SqlQueries
@@ -70,7 +70,7 @@ class Controller:
     sessions: Sessions
     housekeeping: Housekeeping
     investigator: BackgroundInvestigator
-    broker: Broker | None
+    broker: TwoWayBroker | None
     app: FastAPI
 
     def start(self) -> None:

@@ -115,7 +115,8 @@ class Broker:
         self._session += 1
         if self._unwanted:
             client.unsubscribe(self._unwanted)
-        client.subscribe(self._subscriptions)
+        if self._subscriptions:
+            client.subscribe(self._subscriptions)
         self._connected.set()
         log.info("connected", extra=facts(host=self._host, port=self._port))
         self._on_connected()
@@ -145,6 +146,41 @@ class Broker:
         # a late PUBACK could settle a message that is not durable.
         if session == self._session:
             self._client.ack(mid, qos)
+
+
+class TwoWayBroker:
+    """One connection that takes messages and one that sends: neither holds up the other.
+
+    Taking stands still while ingest is full, on purpose; acknowledgements must go out all the
+    same, or agents send again what is durable already.
+    """
+
+    def __init__(self, taking: Broker, sending: Broker) -> None:
+        self._taking, self._sending = taking, sending
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether the broker has accepted both connections."""
+        return self._taking.connected and self._sending.connected
+
+    @property
+    def fatal(self) -> BrokerFailed | None:
+        """Return why the broker cannot be used at all, if so."""
+        return self._taking.fatal or self._sending.fatal
+
+    def connect(self) -> None:
+        """Connect both in the background, the sending one first; a TLS failure is fatal."""
+        self._sending.connect()
+        self._taking.connect()
+
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Queue a message at QoS 1; it is sent when the broker is there."""
+        self._sending.publish(topic, payload, retain=retain)
+
+    def stop(self) -> None:
+        """Disconnect, the sending one last."""
+        self._taking.stop()
+        self._sending.stop()
 
 
 def _is_tls_failure(error: BaseException) -> bool:

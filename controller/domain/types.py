@@ -118,7 +118,10 @@ class CameraView:
 
 @dataclass(frozen=True, slots=True)
 class Episode:
-    """A stretch in which two people were probably within the rule's distance."""
+    """A stretch in which two people were probably within the rule's distance.
+
+    `minutes_interval` is 90 %.
+    """
 
     camera_id: str
     start_us: int
@@ -127,11 +130,17 @@ class Episode:
     distance_m_median: float
     mask_subject: str
     mask_contact: str
+    minutes_interval: tuple[float, float] = (0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class ContactAssessment:
-    """One other person against the rule; `minutes_interval` is 90 %."""
+    """One other person against the rule; `minutes_interval` is 90 %.
+
+    `minutes` are expected, `minutes_observed` while both faces were seen (below them) and
+    `minutes_possible` with every gap bridged (above). `link_probability` is that of the least
+    certain of the person's tracklets.
+    """
 
     contact_id: str
     tracklet_ids: tuple[UUID, ...]
@@ -145,3 +154,5 @@ class ContactAssessment:
     probability: float
     reason: str
     episodes: tuple[Episode, ...]
+    minutes_observed: float = 0.0
+    link_probability: float = 1.0

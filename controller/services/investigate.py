@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC
 from typing import Final
 from uuid import UUID
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from controller.domain.candidates import MASK_STATES
 from controller.domain.contacts import ContactRule, assess_contacts, load_rule
+from controller.domain.contacts_rules import infectious_window
 from controller.domain.match import Calibration
 from controller.domain.route import RouteSettings, plan
 from controller.domain.trace import TraceSettings, trace
@@ -34,7 +35,7 @@ from controller.services.views import Views, merged
 from wire.limits import MAX_PROBES_PER_QUERY, MAX_TRACKLET_IDS_PER_QUERY
 from wire.messages import Probe, QueryKind, QuerySecrets
 from wire.protection import template_to_bytes
-from wire.times import epoch_of_us, to_us
+from wire.times import epoch_of_us
 
 _LOG: Final = logging.getLogger(__name__)
 _LOCAL_STRANGERS: Final = 2_000
@@ -313,8 +314,5 @@ def _cameras(final: Trace) -> list[str]:
 
 
 def _infectious_from_us(case: Case, rule: ContactRule) -> int:
-    day = case.onset_date or case.specimen_date
-    if day is None:
-        return case.scope.start_us
-    midnight = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return to_us(midnight - timedelta(days=rule.days_before_onset))
+    window = infectious_window(rule, onset=case.onset_date, specimen=case.specimen_date, zone=UTC)
+    return case.scope.start_us if window is None else window.start_us
