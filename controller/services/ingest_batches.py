@@ -83,7 +83,7 @@ class CheckedBatch:
                 UUID(bytes=id_), self.number.agent_id, self.camera_id, epoch, self.shard, start_us,
                 end_us, uncertainty_s + correction.uncertainty_s, self.space_id, self.variant,
                 template, _STATES[state].value, mask_probability, quality, face_count,
-                self.received_us, correction.offset_s,
+                correction.offset_s,
             )
             for id_, epoch, start_us, end_us, uncertainty_s, state, mask_probability, quality,
             face_count, template in _RECORD.iter_unpack(self.records)

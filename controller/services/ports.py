@@ -124,7 +124,6 @@ class GalleryRow:
     mask_probability: float
     quality: float
     face_count: int
-    received_us: int = 0
     clock_offset_s: float = 0.0
     """To be added to the agent's times; the raw times stay as they are: they are the identity."""
 

@@ -22,7 +22,7 @@ def row(i, day=0):
         id=uuid7(unix_ms=start // 1000, random_bytes=i.to_bytes(10, "big")), agent_id="box",
         camera_id=f"cam-{i % 3}", epoch=start // DAY, shard=i % 2, start_us=start, end_us=start + 9,
         time_uncertainty_s=0.5, space_id="space", variant="float", template=template,
-        mask_state="masked", mask_probability=0.9, quality=0.5, face_count=2, received_us=start)
+        mask_state="masked", mask_probability=0.9, quality=0.5, face_count=2)
 def scope(cameras=None):
     return GalleryScope(START, START + 3 * DAY, "space", cameras)
 def found(probe, least=0.999, cameras=None):
