@@ -3,7 +3,6 @@
 from itertools import pairwise
 from uuid import UUID
 
-import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
