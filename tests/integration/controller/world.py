@@ -94,9 +94,11 @@ class Device:
 class World:
     """One controller, its people logged in, and a few registered cameras."""
 
-    def __init__(self, directory: Path, enroller: Enroller | None = None) -> None:
+    def __init__(
+        self, directory: Path, enroller: Enroller | None = None, gallery_dsn: str = ""
+    ) -> None:
         self.clock, self.outbox = SetClock(), Outbox()
-        self.config = make_config(directory)
+        self.config = make_config(directory, gallery_dsn)
         self.controller = self._build(
             enroller or ProcessEnroller([sys.executable, str(ENROLLER)], 60)
         )
@@ -154,12 +156,13 @@ class World:
         return str(answer.json()["token"])
 
 
-def make_config(directory: Path) -> Config:
+def make_config(directory: Path, gallery_dsn: str = "") -> Config:
     text = default_toml(
         api_host="127.0.0.1", api_port=8470, broker_host="127.0.0.1", broker_port=1883,
         broker_tls=False,
     )  # fmt: skip
     text += "reply_timeout_s = 3.0\n"  # in [budget], the last section
+    text += f'[gallery]\ndsn = "{gallery_dsn}"\n'
     return load_config(initialise(directory, text))
 
 
