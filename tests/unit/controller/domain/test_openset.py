@@ -67,7 +67,8 @@ def test_a_photo_that_resembles_everybody_is_held_to_its_own_strangers(
     )  # fmt: skip
     assert point.evidence[0][UNMASKED].self_calibrated
     others = mean + strangers(sd, 500_000, seed + 1)
-    assert 250 < (others >= point.min_similarity[0, UNMASKED]).sum() < 1_000
+    # One sample of 24,000 tells one tail to about a factor of two and a half.
+    assert 170 < (others >= point.min_similarity[0, UNMASKED]).sum() < 1_500
 
 
 def test_the_subjects_own_sightings_in_the_sample_do_not_raise_the_bar() -> None:
