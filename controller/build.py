@@ -1,5 +1,6 @@
 """Puts the controller together: the one place where concrete classes are chosen."""
 
+from controller.adapters.blas import one_thread_each
 from controller.adapters.calibrations import load_calibration
 from controller.adapters.clock import SystemClock
 from controller.adapters.enroller import ProcessEnroller
@@ -79,6 +80,7 @@ def build_controller(
     accounts: AccountService | None = None,
 ) -> Controller:
     """Put a controller together; what is passed in replaces the default."""
+    one_thread_each()
     wiring = _Wiring(config, clock or SystemClock(), publisher)
     return wiring.controller(
         enroller or ProcessEnroller(config.enroller.command, config.enroller.timeout_s), accounts

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
-from scipy.special import gammaln
-from scipy.stats import t as student
+from scipy.special import gammaln, stdtr, stdtrit
 
 from controller.domain.types import F32, F64
 
@@ -55,14 +54,14 @@ class PairModel:
         """Return the cosine that this many of that many strangers are expected to exceed."""
         share = min(max(false_candidates / max(strangers, 1), 1e-12), 0.5)
         free = self.dimensions - 1
-        steps = float(student.isf(share, free))
+        steps = -float(stdtrit(free, share))
         return self.impostor_mean + self.impostor_tail * steps / float(np.sqrt(free + steps**2))
 
     def false_share(self, similarities: F64) -> F64:
         """Return the share of strangers expected at or above cosines (n,)."""
         free = self.dimensions - 1
         x = np.clip(self._straight(similarities), -_EDGE, _EDGE)
-        return np.asarray(student.sf(x * np.sqrt(free / (1 - x * x)), free), np.float64)
+        return np.asarray(stdtr(free, -x * np.sqrt(free / (1 - x * x))), np.float64)
 
     @property
     def dimensions(self) -> float:

@@ -121,33 +121,39 @@ def operating_point(
     return OperatingPoint(calibration, evidence, padded, false_per_day, strangers_per_day)
 
 
-def own_strangers(model: PairModel, cosines: F64) -> PairModel:
+def own_strangers(model: PairModel, cosines: F32) -> PairModel:
     """Return a model with mean, spread and tail of a photo's own strangers.
 
     Mean and spread come from the middle of the sample, which the subject's few sightings cannot
     move: its quantiles, scaled as those of a normal distribution.
     """
-    low, middle, high = (float(q) for q in np.quantile(cosines, (0.16, 0.5, 0.84)))
+    ranked = np.sort(cosines)
+    low, middle, high, far = (_quantile(ranked, at) for at in (0.16, 0.5, 0.84, 1 - TAIL_AT))
     own = replace(model, impostor_mean=middle, impostor_sd=max((high - low) / 1.98892, 1e-3))
     if len(cosines) < MIN_TAIL_SAMPLE:
         return own
     plain = replace(own, impostor_tail=1.0)
     expected = plain.threshold(strangers=1, false_candidates=TAIL_AT) - middle
-    seen = float(np.quantile(cosines, 1 - TAIL_AT)) - middle
-    return replace(own, impostor_tail=float(np.clip(seen / expected * TAIL_GROWTH, *TAIL_LIMITS)))
+    return replace(
+        own, impostor_tail=float(np.clip((far - middle) / expected * TAIL_GROWTH, *TAIL_LIMITS))
+    )
+
+
+def _quantile(ranked: F32, at: float) -> float:
+    return float(ranked[round(at * (len(ranked) - 1))])
 
 
 def _column(
     sample: F32 | None, masks: NDArray[np.uint8] | None, photo: int, state: int
-) -> F64 | None:
+) -> F32 | None:
     if sample is None or masks is None:
         return None
     rows = masks == state
-    return sample[rows, photo].astype(np.float64) if rows.sum() >= MIN_SAMPLE else None
+    return sample[rows, photo] if rows.sum() >= MIN_SAMPLE else None
 
 
 def _evidence(
-    calibration: Calibration, photo_mask: str, state: str, cosines: F64 | None
+    calibration: Calibration, photo_mask: str, state: str, cosines: F32 | None
 ) -> Evidence:
     model = calibration.pair(photo_mask, state)
     name = pair_name(photo_mask, state)

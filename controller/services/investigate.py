@@ -25,7 +25,7 @@ from controller.services.enrolment import Enrolment
 from controller.services.evidence import EvidenceService
 from controller.services.fleet import FleetService
 from controller.services.keys import KeyService
-from controller.services.match import Found, MatchRequest, MatchSettings
+from controller.services.match_found import Found, MatchRequest, MatchSettings
 from controller.services.match_together import SharedMatcher
 from controller.services.ports import GalleryScope
 from controller.services.reporting import Outcome, write_report

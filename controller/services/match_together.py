@@ -7,7 +7,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
-from controller.services.match import Found, Matcher, MatchRequest, Progress
+from controller.services.match import Matcher, Progress
+from controller.services.match_found import Found, MatchRequest
 
 MAX_TOGETHER: Final = 16
 """Cases in one scan; more wait for the next one."""

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.adapters.gallery.index import SearchIndex, SegmentKey
-from controller.adapters.gallery.kernel import BLOCK, scan
-from controller.adapters.gallery.packing import unpack
+from controller.adapters.gallery.kernel import cosines, scan
 from controller.adapters.gallery.records import DAY_US, uncertainty_s
 from controller.adapters.gallery.segment import SegmentView
 from controller.adapters.gallery.store import SightingStore
@@ -30,7 +29,6 @@ from controller.services.ports import (
     SegmentHits,
     SegmentSample,
 )
-from wire.protection import dequantise
 
 _LOG: Final = logging.getLogger(__name__)
 F32 = NDArray[np.float32]
@@ -40,6 +38,7 @@ batch that is sent again after a crash must not count twice. What was acknowledg
 again, so more than a crash can leave open need not be kept."""
 RECENT_US: Final = 600_000_000
 COUNTED_ROWS: Final = 4_096
+RUN_ROWS: Final = 32
 CHECKPOINT_EVERY_S: Final = 300.0
 
 
@@ -145,14 +144,14 @@ class Gallery:
         return _hits(view, segment.epoch, rows, similarity)
 
     def sample(self, segment: Segment, probes: F32, count: int) -> SegmentSample | None:
-        """Return exact cosines of `count` rows drawn evenly over the segment."""
+        """Return exact cosines of `count` rows drawn evenly over the segment, in short runs."""
         view = self._view(segment)
         if view is None:
             return None
-        rows = np.unique(np.linspace(0, len(view.facts) - 1, count).astype(np.int64))
-        planes = view.blocks[rows // BLOCK, :, :, rows % BLOCK]
-        cosines = dequantise(unpack(planes, view.rest[rows])) @ probes.T
-        return SegmentSample(np.asarray(cosines, np.float32), _masks(view.facts[rows]))
+        rows = _spread(len(view.facts), count)
+        similarity = np.empty((len(rows), len(probes)), np.float32)
+        cosines(view.blocks, view.rest, rows, np.ascontiguousarray(probes), similarity)
+        return SegmentSample(similarity, _masks(view.facts[rows]))
 
     def purge_before(self, epoch: int) -> int:
         """Drop every epoch before this one with its disk space; return how many were dropped."""
@@ -226,9 +225,18 @@ class Gallery:
         view = self._index.view(key)
         if view is None:
             return 0
-        rows = np.unique(np.linspace(0, len(view.facts) - 1, COUNTED_ROWS).astype(np.int64))
+        rows = _spread(len(view.facts), COUNTED_ROWS)
         share = _inside(view, view.facts[rows], key.epoch, scope).mean()
         return int(np.ceil(share * len(view.facts)))
+
+
+def _spread(rows: int, count: int) -> NDArray[np.int64]:
+    """Return about `count` of `rows` row numbers: short runs evenly apart, on few pages."""
+    runs = -(-count // RUN_ROWS)
+    if rows <= runs * RUN_ROWS:
+        return np.arange(rows)
+    starts = np.linspace(0, rows - RUN_ROWS, runs).astype(np.int64)
+    return (starts[:, None] + np.arange(RUN_ROWS)).reshape(-1)
 
 
 def _overlaps(epoch: int, scope: GalleryScope) -> bool:

@@ -1,8 +1,8 @@
 """The scan itself, compiled: two looks at bit planes, exact cosines of what passes; no GIL.
 
-Per row and probe the first look costs six popcounts, which the compiler turns into vector
-instructions; only what passes both looks is unpacked. See domain/prefilter for the mathematics
-and packing.py for the layout.
+Block by block and probe by probe: the first look costs six popcounts a row, the second looks at
+the few rows that passed, gathered so that both become vector instructions; only what passes both
+is unpacked. See domain/prefilter for the mathematics and packing.py for the layout.
 """
 
 from typing import Any, Final
@@ -20,6 +20,8 @@ BLOCK: Final = 1024
 """Rows per block of bit planes; inside a block they lie word by word, (2, 3, 1024)."""
 _LOW_HALF: Final = np.uint64(0xFFFFFFFF)
 MAX_PROBES: Final = 64
+_WORD: Final = 64
+_ONE: Final = np.uint64(1)
 STATE_BITS: Final = 3
 """The low two bits of a row's `state` say its mask state (see `records`)."""
 
@@ -34,36 +36,82 @@ def _popcount(_context: Any, _word: Any) -> Any:
     return types.uint64(types.uint64), generate
 
 
+@intrinsic
+def _trailing_zeros(_context: Any, _word: Any) -> Any:
+    def generate(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
+        # The second operand says that the word is never 0.
+        return builder.cttz(arguments[0], ir.Constant(ir.IntType(1), 1))
+
+    return types.uint64(types.uint64), generate
+
+
 @njit(nogil=True, cache=True)
-def _first_look(block: Any, signs: Any, heavy: Any, limits: Any, hits: Any) -> None:
-    hits[:] = 0
-    for p in range(signs.shape[0]):
-        q0, q1, q2 = signs[p, 0], signs[p, 1], signs[p, 2]
-        h0, h1, h2 = heavy[p, 0], heavy[p, 1], heavy[p, 2]
-        bit = np.uint64(1) << np.uint64(p)
-        for i in range(block.shape[2]):
+def _first_look(block: Any, signs: Any, heavy: Any, limit: Any, places: Any) -> Any:
+    """Write which rows of a block one probe is near to `places`; return how many."""
+    q0, q1, q2 = signs[0], signs[1], signs[2]
+    h0, h1, h2 = heavy[0], heavy[1], heavy[2]
+    count = 0
+    for start in range(0, BLOCK, _WORD):
+        near = np.uint64(0)
+        for j in range(_WORD):
+            i = start + j
             x, y, z = block[0, 0, i] ^ q0, block[0, 1, i] ^ q1, block[0, 2, i] ^ q2
             plain = _popcount(x) + _popcount(y) + _popcount(z)
             large = _popcount(x & h0) + _popcount(y & h1) + _popcount(z & h2)
-            near = plain + large * np.uint64(2) <= limits[p]
-            hits[i] |= bit if near else np.uint64(0)
+            passed = plain + large * np.uint64(2) <= limit
+            near |= _ONE << np.uint64(j) if passed else np.uint64(0)
+        while near != 0:
+            places[count] = start + np.int64(_trailing_zeros(near))
+            count += 1
+            near &= near - _ONE
+    return count
 
 
 @njit(nogil=True, cache=True)
-def _second_look(block: Any, i: int, signs: Any, levels: Any, p: int) -> Any:
-    """Return the dot product of the codes of row i and probe p over the length of the row's."""
-    tops, product = np.int64(0), np.int64(0)
+def _second_look(
+    block: Any, places: Any, count: Any, signs: Any, levels: Any, least: Any, words: Any, good: Any
+) -> None:
+    """Tell in `good` which of `count` rows' codes are near enough to the probe's codes.
+
+    Near is the dot product of both codes over the length of the row's; `words` (6, BLOCK) is
+    room for the rows' planes side by side.
+    """
     for w in range(3):
-        top = block[1, w, i]
-        differ = block[0, w, i] ^ signs[p, w]
-        tops += np.int64(_popcount(top))
-        for b in range(levels.shape[1]):
-            plane = levels[p, b, w]
-            large = plane & top
-            agree = np.int64(_popcount(plane)) - 2 * np.int64(_popcount(plane & differ))
-            strong = np.int64(_popcount(large)) - 2 * np.int64(_popcount(large & differ))
-            product += (agree + 2 * strong) << b
-    return np.float32(product) / np.sqrt(np.float32(192 + 8 * tops))
+        for k in range(count):
+            words[w, k] = block[0, w, places[k]]
+            words[3 + w, k] = block[1, w, places[k]]
+    for k in range(count):
+        tops, product = np.int64(0), np.int64(0)
+        for w in range(3):
+            top = words[3 + w, k]
+            differ = words[w, k] ^ signs[w]
+            tops += np.int64(_popcount(top))
+            for b in range(3):
+                plane = levels[b, w]
+                large = plane & top
+                agree = np.int64(_popcount(plane)) - 2 * np.int64(_popcount(plane & differ))
+                strong = np.int64(_popcount(large)) - 2 * np.int64(_popcount(large & differ))
+                product += (agree + 2 * strong) << b
+        good[k] = np.float32(product) >= least * np.sqrt(np.float32(192 + 8 * tops))
+
+
+@njit(nogil=True, cache=True)
+def _looks(
+    block: Any, signs: Any, heavy: Any, limits: Any, levels: Any, least: Any,
+    places: Any, words: Any, good: Any, hits: Any,
+) -> Any:  # fmt: skip
+    """Set bit p of `hits[i]` if row i of a block passes both looks of probe p; return how many."""
+    hits[:] = 0
+    total = 0
+    for p in range(signs.shape[0]):
+        count = _first_look(block, signs[p], heavy[p], limits[p], places)
+        _second_look(block, places, count, signs[p], levels[p], least[p], words, good)
+        bit = _ONE << np.uint64(p)
+        for k in range(count):
+            if good[k]:
+                hits[places[k]] |= bit
+                total += 1
+    return total
 
 
 @njit(nogil=True, cache=True, fastmath=True)
@@ -100,22 +148,14 @@ def _dot(values: Any, probes: Any, p: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _length_if_near(
-    block: Any, i: int, rest: Any, row: int, hit: Any, signs: Any, levels: Any, least: Any,
-    probes: Any, min_similarity: Any, values: Any,
-) -> Any:  # fmt: skip
-    """Return a row's length if a probe that it was a hit of is truly near, else 0."""
-    norm = np.float32(0)
-    for p in range(probes.shape[0]):
-        if not (hit >> np.uint64(p)) & np.uint64(1):
-            continue
-        if _second_look(block, i, signs, levels, p) < least[p]:
-            continue
-        if norm == 0:
-            norm = _unpacked(block, i, rest, row, values)
+def _near_any(values: Any, norm: Any, hit: Any, probes: Any, min_similarity: Any) -> Any:
+    """Tell whether a row is truly near a probe whose looks it passed."""
+    while hit != 0:
+        p = np.int64(_trailing_zeros(hit))
         if _dot(values, probes, p) >= min_similarity[p] * norm:
-            return norm
-    return np.float32(0)
+            return True
+        hit &= hit - _ONE
+    return False
 
 
 @njit(nogil=True, cache=True)
@@ -132,26 +172,37 @@ def scan_rows(
     more room.
     """
     count = 0
-    hits = np.empty(BLOCK, np.uint64)
+    hits, places = np.empty(BLOCK, np.uint64), np.empty(BLOCK, np.int64)
+    words, good = np.empty((6, BLOCK), np.uint64), np.empty(BLOCK, np.bool_)
     values = np.empty(192, np.float32)
     for b in range(blocks.shape[0]):
         block = blocks[b]
-        _first_look(block, signs, heavy, limits, hits)
+        if not _looks(block, signs, heavy, limits, levels, least, places, words, good, hits):
+            continue
         for i in range(min(BLOCK, rest.shape[0] - b * BLOCK)):
             if hits[i] == 0:
                 continue
             row = b * BLOCK + i
-            norm = _length_if_near(
-                block, i, rest, row, hits[i], signs, levels, least, probes,
-                min_similarity[states[row] & STATE_BITS], values,
-            )  # fmt: skip
-            if norm > 0:
+            norm = _unpacked(block, i, rest, row, values)
+            at_least = min_similarity[states[row] & STATE_BITS]
+            if _near_any(values, norm, hits[i], probes, at_least):
                 if count < found.shape[0]:
                     found[count] = row
                     for p in range(probes.shape[0]):
                         similarity[count, p] = _dot(values, probes, p) / norm
                 count += 1
     return count
+
+
+@njit(nogil=True, cache=True)
+def cosines(blocks: Any, rest: Any, rows: Any, probes: Any, similarity: Any) -> None:
+    """Write the exact cosines of (n,) given rows with all (p, 192) probes to (n, p)."""
+    values = np.empty(192, np.float32)
+    for k in range(rows.shape[0]):
+        b, i = rows[k] // BLOCK, rows[k] % BLOCK
+        norm = _unpacked(blocks[b], i, rest, rows[k], values)
+        for p in range(probes.shape[0]):
+            similarity[k, p] = _dot(values, probes, p) / norm
 
 
 def scan(

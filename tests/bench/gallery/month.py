@@ -13,6 +13,7 @@ from typing import Final
 
 import numpy as np
 
+from controller.adapters.blas import one_thread_each
 from controller.adapters.gallery import Gallery
 from controller.services.ports import GalleryScope
 from tests.bench.gallery.machine import memory
@@ -30,6 +31,7 @@ SHARDS: Final = 4
 
 def main() -> None:
     """Live through the month and print what each week cost."""
+    one_thread_each()
     folder, per_day = Path(sys.argv[1]), int(sys.argv[2])
     gallery = Gallery.open(f"chdb://{folder / 'month'}")
     people, keys, rng = Population.of(1, 10), TableKeys(), np.random.default_rng(3)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from controller.domain.match import Calibration, PairModel
 from controller.services.enrolment import Enrolment
-from controller.services.match import Matcher, MatchRequest, SearchableGallery
+from controller.services.match import Matcher, SearchableGallery
+from controller.services.match_found import MatchRequest
 from controller.services.ports import GalleryScope
 from wire.protection import F32, rotation
 

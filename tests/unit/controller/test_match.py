@@ -10,7 +10,8 @@ import pytest
 
 from controller.domain.match import Calibration, PairModel
 from controller.services.enrolment import Enrolment
-from controller.services.match import Found, Matcher, MatchRequest, MatchSettings
+from controller.services.match import Matcher
+from controller.services.match_found import Found, MatchRequest, MatchSettings
 from controller.services.match_together import SharedMatcher
 from controller.services.ports import GalleryScope, Segment, SegmentHits, SegmentSample
 from controller.services.refusals import Refusal

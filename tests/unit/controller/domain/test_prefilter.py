@@ -41,7 +41,8 @@ def test_rows_just_at_the_wanted_cosine_are_kept(seed: int, cosine: float) -> No
     probe = unit(rng.standard_normal(192))
     codes = probe_codes(probe[None], np.array([cosine], np.float32))
     kept = passing(codes, quantise(rows_at(probe, cosine, 4_000, rng))).mean()
-    assert kept >= 0.995
+    # 99.7 % is promised just at the cosine (more above it), less five deviations of 4,000 rows.
+    assert kept >= 0.9925
 
 
 def second(codes: ProbeCodes, probe: np.ndarray, templates: np.ndarray) -> np.ndarray:
