@@ -24,6 +24,7 @@ from controller.services.background import BackgroundInvestigator
 from controller.services.cases import CaseParts, CaseService
 from controller.services.enrolment import Enroller
 from controller.services.evidence import EvidenceParts, EvidenceService
+from controller.services.explanation import Explanations
 from controller.services.fleet import FleetService
 from controller.services.gallery_care import GalleryCare
 from controller.services.housekeeping import Housekeeping, HousekeepingParts
@@ -109,11 +110,12 @@ class _Wiring:
         if self.outlet.broker is None:
             broker = build_broker(self.config, side.ingest, housekeeping.deliver_all)
             self.outlet.broker = broker
+        matcher = Matcher(stores.gallery, keys)
         investigation = Investigation(
             InvestigationParts(
                 cases=cases,
                 fleet=fleet,
-                matcher=SharedMatcher(Matcher(stores.gallery, keys), asking.stopped),
+                matcher=SharedMatcher(matcher, asking.stopped),
                 keys=keys,
                 asking=asking,
                 evidence=evidence,
@@ -135,6 +137,7 @@ class _Wiring:
             fleet=fleet,
             audit=stores.audit,
             investigator=investigator,
+            explanations=Explanations(cases, keys, matcher, stores.gallery, investigation.request),
             stats=lambda: stats(stores, side, broker),
             metrics=side.meter.text,
             quarantine=side.quarantine,

@@ -224,6 +224,18 @@ def case_status(
     _OUT.print(table)
 
 
+@case_app.command("explain")
+@_one_line_errors
+def case_explain(
+    case_id: _CaseId,
+    sighting_id: Annotated[str, typer.Argument(help="a sighting's id")],
+    as_json: _Json = False,
+) -> None:
+    """Say why a sighting is, or is not, a candidate of a case; one line per reference photo."""
+    answer = ApiClient().get(f"/v1/cases/{case_id}/explanation/{sighting_id}")
+    typer.echo(json.dumps(answer) if as_json else "\n".join(answer["photos"]))
+
+
 @case_app.command("report")
 @_one_line_errors
 def case_report(

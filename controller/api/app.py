@@ -17,6 +17,7 @@ from controller.errors import ControllerError
 from controller.services.accounts import AccountService
 from controller.services.cases import CaseService
 from controller.services.evidence import EvidenceService
+from controller.services.explanation import Explanations
 from controller.services.fleet import FleetService
 from controller.services.gallery_care import GalleryCare
 from controller.services.ingest_quarantine import QuarantineService
@@ -48,6 +49,7 @@ class ApiParts:
     fleet: FleetService
     audit: AuditStore
     investigator: Investigator
+    explanations: Explanations
     stats: Callable[[], dict[str, int | float]]
     metrics: Callable[[], bytes]
     quarantine: QuarantineService

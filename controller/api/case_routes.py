@@ -93,6 +93,17 @@ def investigate_case(
     return case_json(parts.cases.get(case_id))
 
 
+@router.get("/{case_id}/explanation/{sighting_id}")
+def explanation(
+    case_id: UUID,
+    sighting_id: UUID,
+    parts: Parts,
+    who: Annotated[Principal, Depends(allowed("case.report"))],
+) -> dict[str, Any]:
+    """Say why a sighting of the case's scope is, or is not, a candidate."""
+    return {"photos": parts.explanations.explain(case_id, sighting_id, who)}
+
+
 @router.get("/{case_id}/report.json")
 def report_json(
     case_id: UUID, parts: Parts, who: Annotated[Principal, Depends(allowed("case.report"))]

@@ -183,6 +183,10 @@ class CaseService:
         """Write into the audit that somebody read a report."""
         self._note(by.name, "case.report_read", case_id, kind)
 
+    def note_explained(self, case_id: UUID, sighting_id: UUID, by: Principal) -> None:
+        """Write into the audit that somebody compared one sighting with the subject."""
+        self._note(by.name, "case.explained", case_id, f"sighting={sighting_id}")
+
     def close(self, case_id: UUID, by: Principal) -> Tombstone:
         """End a case: its rows, pictures and key are destroyed; withdrawn if never approved."""
         case = self.get(case_id)

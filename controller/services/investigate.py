@@ -152,18 +152,24 @@ class Investigation:
         _LOG.info("event=step_done case=%s step=%s seconds=%.3f",
                   work.case.case_id, name, work.timings[name])  # fmt: skip
 
-    def _match(self, work: _Work) -> Found:
-        request = MatchRequest(
+    def request(self, case_id: UUID) -> MatchRequest:
+        """Return what the case's search asks for; raises `Refusal` if the case may not go on."""
+        return self._request(self._begin(case_id))
+
+    def _request(self, work: _Work) -> MatchRequest:
+        return MatchRequest(
             work.case.case_id, work.probes, self._scope(work), work.calibration,
             MatchSettings(self._limits.false_candidates_per_day),
         )  # fmt: skip
+
+    def _match(self, work: _Work) -> Found:
         case_id = work.case.case_id
 
         def progress(done: int, total: int) -> None:
             step = f"match: {done / 1e6:.1f} of {total / 1e6:.1f} million sightings"
             self._parts.cases.progress(case_id, step)
 
-        return self._parts.matcher.match(request, progress)
+        return self._parts.matcher.match(self._request(work), progress)
 
     def _scope(self, work: _Work) -> GalleryScope:
         scope = work.case.scope

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.domain.match import Calibration
-from controller.domain.openset import operating_point
+from controller.domain.openset import OperatingPoint, operating_point
 from controller.services.enrolment import Enrolment
 from controller.services.keys import KeyService
 from controller.services.match_found import Found, MatchRequest, Search
@@ -61,6 +61,11 @@ class Matcher:
         """Return the sightings above the operating point, and how many were searched."""
         return self.match_all([request], progress=progress, cancelled=cancelled)[0]
 
+    def operating_point(self, request: MatchRequest) -> OperatingPoint:
+        """Return what a search would ask of each photo, without the search."""
+        with ThreadPoolExecutor(self._threads, thread_name_prefix="search") as pool:
+            return self._prepared(pool, [request], self._keys.known_epochs())[0].point
+
     def match_all(
         self, requests: Sequence[MatchRequest], *,
         progress: Progress = lambda _done, _all: None,
@@ -86,7 +91,7 @@ class Matcher:
         able = [segment for segment in segments if segment.epoch in known]
         searched = sum(segment.rows for segment in segments)
         days = max(1.0, (scope.end_us - scope.start_us) / EPOCH_US)
-        embeddings = [np.stack([probe.embedding for probe in one.probes]) for one in requests]
+        embeddings = [one.embeddings() for one in requests]
         samples, masks = self._samples(pool, requests, embeddings, able)
         points = [
             operating_point(

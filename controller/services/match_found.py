@@ -37,6 +37,10 @@ class MatchRequest:
     calibration: Calibration
     settings: MatchSettings = MatchSettings()
 
+    def embeddings(self) -> F32:
+        """Return the photos' embeddings, (p, 192)."""
+        return np.stack([probe.embedding for probe in self.probes])
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

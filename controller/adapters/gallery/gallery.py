@@ -115,6 +115,12 @@ class Gallery:
         """Return the ids of all sightings (for verification at small scale)."""
         return set(self._store.ids())
 
+    def sighting(
+        self, sighting_id: UUID, *, first_epoch: int, last_epoch: int
+    ) -> GalleryRow | None:
+        """Return one sighting of these epochs, or None; seconds at city scale."""
+        return self._store.sighting(sighting_id, first_epoch, last_epoch)
+
     def segments(self, scope: GalleryScope) -> list[Segment]:
         """Return what a scope holds, by epoch and shard, with the number of sightings.
 

@@ -88,6 +88,16 @@ class SightingStore:
             )
         ]
 
+    def sighting(self, sighting_id: UUID, first_epoch: int, last_epoch: int) -> GalleryRow | None:
+        """Return one sighting of these epochs, or None; reads their ids, so ask for few days."""
+        rows = self._query(
+            f"SELECT {', '.join(_FIELDS)} FROM {TABLE} "
+            "PREWHERE id = toUUID({i:String}) WHERE epoch BETWEEN {a:UInt32} AND {b:UInt32} "
+            "LIMIT 1",
+            {"i": str(sighting_id), "a": max(first_epoch, 0), "b": last_epoch},
+        )
+        return GalleryRow(**dict(zip(_FIELDS, rows[0], strict=True))) if rows else None
+
     def rows_after(self, stored_us: int) -> Iterator[list[GalleryRow]]:
         """Yield, in pages, every sighting stored after a time, each once."""
         parts = self._query(

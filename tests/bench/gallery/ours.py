@@ -31,7 +31,10 @@ ROWS_PER_SEGMENT = 500_000
 ROWS_PER_INSERT = 5_000
 SHARDS = 43
 PROBES = 10
-OPERATING = 0.45
+OPERATING = 0.589
+"""The least cosine that the default of 20 false candidates per case-day asks of a mask pair."""
+WIDE = 0.45
+"""As wide as 20,000 false candidates per case-day."""
 
 
 class Bench:
@@ -46,7 +49,7 @@ class Bench:
         self.keys = TableKeys()
         self.rng = np.random.default_rng(2)
         self.rows = 0
-        self.exact: dict[float, set[UUID]] = {OPERATING: set(), 0.65: set()}
+        self.exact: dict[float, set[UUID]] = {OPERATING: set(), WIDE: set()}
         self.insert_s = 0.0
 
     def grow(self, rows: int) -> None:
@@ -68,7 +71,7 @@ class Bench:
             self.rows += count
 
     def measure(self) -> dict[str, object]:
-        """Search cold and warm at the default and at the lowest operating point."""
+        """Search cold and warm at the default operating point and at a wide one."""
         self.index.checkpoint(self.index.mark(0))
         scope = GalleryScope(FIRST_EPOCH * EPOCH_US, (FIRST_EPOCH + 99) * EPOCH_US, SPACE, None)
         result: dict[str, object] = {"rows": self.rows}

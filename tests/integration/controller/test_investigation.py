@@ -1,5 +1,6 @@
 """A whole investigation over the API, the real gallery and boxes that speak only the wire."""
 
+import re
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -123,6 +124,26 @@ def test_pictures_and_html_come_over_the_api_until_the_case_is_closed(
     assert deleted["replies"] >= 4
     assert list(folder.rglob("*.bin")) == []
     assert error_of(world.request("ivy", "GET", f"{base}/report.json")) == (410, "state")
+
+
+def test_every_sighting_is_explained_with_its_cosine_and_the_limit(
+    city: tuple[World, list[Box]],
+) -> None:
+    world, _ = city
+    case_id = world.approved_case()
+    said = [
+        world.request("ivy", "GET", f"/v1/cases/{case_id}/explanation/{one}").json()["photos"][0]
+        for one in sorted(world.controller.stores.gallery.ids())[:20]
+    ]
+    for sentence in said:
+        cosine = float(sentence.split("cosine ")[1].split()[0])
+        limit = float(re.search(r"\(([\d.]+) for", sentence)[1])  # type: ignore[index]
+        assert ("is a candidate" in sentence) == (cosine >= limit)
+    entries = [one.action for one in world.controller.stores.audit.lines()]
+    assert entries.count("case.explained") >= 20
+    nobody = UUID(int=7)
+    answer = world.request("ivy", "GET", f"/v1/cases/{case_id}/explanation/{nobody}")
+    assert error_of(answer) == (404, "sighting_id")
 
 
 def test_queries_stay_inside_the_approved_scope(city: tuple[World, list[Box]]) -> None:
