@@ -20,6 +20,9 @@ from wire.topics import agent_topic
 
 _LOG: Final = logging.getLogger(__name__)
 _EVERY_S: Final = 2.0
+_KEYS_PER_BREATH: Final = 100
+_BREATH_S: Final = 0.05
+"""Sealing a whole city's keys takes seconds of CPU time; ingest goes on between the breaths."""
 
 
 class Purgeable(Protocol):
@@ -108,11 +111,12 @@ class Housekeeping:
             everybody, due = self._all_due, list(self._due.values())
             self._all_due = False
             self._due.clear()
-        for agent in self._parts.fleet.agents() if everybody else due:
-            delivery = sign(self._parts.keys.delivery_for(agent), self._parts.signing)
-            self._parts.publisher.publish(
-                agent_topic(agent.agent_id, "keys"), delivery, retain=True
-            )
+        agents = list(self._parts.fleet.agents()) if everybody else due
+        for number, delivery in enumerate(self._parts.keys.deliveries(agents), start=1):
+            topic = agent_topic(delivery.agent_id, "keys")
+            self._parts.publisher.publish(topic, sign(delivery, self._parts.signing), retain=True)
+            if number % _KEYS_PER_BREATH == 0 and self._stop.wait(_BREATH_S):
+                return
 
     def _run(self) -> None:
         while not self._stop.is_set():

@@ -36,6 +36,7 @@ class Progress:
     def __init__(self, store: CursorStore) -> None:
         self._store = store
         self._acked: OrderedDict[SpoolKey, int] | None = None
+        self._holds_all = False
         self._ahead: OrderedDict[SpoolKey, frozenset[int]] = OrderedDict()
 
     @property
@@ -79,7 +80,8 @@ class Progress:
     def _acked_seq(self, key: SpoolKey) -> int:
         cache = self._cache()
         if key not in cache:
-            self._remember(key, self._store.cursor(*key))
+            # A city's new spools, one by one from the database, would cost its first seconds.
+            self._remember(key, 0 if self._holds_all else self._store.cursor(*key))
         cache.move_to_end(key)
         return cache[key]
 
@@ -89,12 +91,14 @@ class Progress:
         cache.move_to_end(key)
         while len(cache) > MAX_CACHED:
             cache.popitem(last=False)
+            self._holds_all = False
 
     def _cache(self) -> OrderedDict[SpoolKey, int]:
         if self._acked is None:
             # Read at once: after a start every agent of a city speaks within seconds.
             known = self._store.some(MAX_CACHED)
             self._acked = OrderedDict((_of(cursor), cursor.acked_seq) for cursor in known)
+            self._holds_all = len(known) < MAX_CACHED
         return self._acked
 
 

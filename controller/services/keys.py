@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, Protocol
 from uuid import UUID
 
@@ -61,9 +61,14 @@ class KeyService:
 
     def delivery_for(self, agent: Agent) -> KeyDelivery:
         """Return the shard keys that an agent may hold now, each sealed to its device."""
-        now_us = self._now_us()
-        entries = tuple(self._sealed_key(agent, epoch) for epoch in self.ensure_epochs())
-        return KeyDelivery(agent_id=agent.agent_id, issued_us=now_us, keys=entries)
+        return next(iter(self.deliveries([agent])))
+
+    def deliveries(self, agents: Iterable[Agent]) -> Iterator[KeyDelivery]:
+        """Yield each agent's delivery; the epochs are looked at once for all of them."""
+        now_us, epochs = self._now_us(), self.ensure_epochs()
+        for agent in agents:
+            entries = tuple(self._sealed_key(agent, epoch) for epoch in epochs)
+            yield KeyDelivery(agent_id=agent.agent_id, issued_us=now_us, keys=entries)
 
     def rotate_probe(
         self, case_id: UUID, embeddings: NDArray[np.floating], *, epoch: int, shard: int

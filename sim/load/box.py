@@ -1,6 +1,7 @@
 """One load box without its transport: real identity, keys, signatures and spool, pooled faces."""
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -39,7 +40,8 @@ class Kit:
     """What the boxes of one process share.
 
     `sample`: 0..1 at each call; an acknowledgement's signature is checked if it is below
-    `checked_share` (1: always), its content always. `note` is told of every new sighting.
+    `checked_share` (1: always), its content always. Batches published before `measured_from_s` or
+    after `measured_until_s` have no latency. `note` is told of every new sighting.
     """
 
     settings: LightSettings
@@ -48,7 +50,13 @@ class Kit:
     latencies: Latencies
     sample: "Sample"
     checked_share: float = 1.0
+    measured_from_s: float = -math.inf
+    measured_until_s: float = math.inf
     note: Callable[[Sequence[m.Sighting]], None] = lambda _: None
+
+    def measures(self, sent_s: float) -> bool:
+        """Tell whether a batch published at this time counts for the latencies."""
+        return self.measured_from_s <= sent_s <= self.measured_until_s
 
 
 class Sample:
@@ -234,8 +242,9 @@ class Box:
     def _count_acked(self, batches: Sequence[Batch], now_s: float) -> None:
         for batch in batches:
             self._kit.tally.acked += batch.count
-            if batch.count and batch.sent_s is not None:
-                self._kit.latencies.add(now_s - batch.sent_s, batch.count)
+            sent_s = batch.sent_s
+            if batch.count and sent_s is not None and self._kit.measures(sent_s):
+                self._kit.latencies.add(now_s - sent_s, batch.count)
 
     def _take_keys(self, payload: bytes) -> None:
         delivery = verify(m.KeyDelivery, payload, self._kit.settings.controller_key)

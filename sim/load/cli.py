@@ -94,6 +94,9 @@ def run_load(
         os.cpu_count() or 1
     ),
     duration_s: Annotated[float, typer.Option(min=1.0)] = 60.0,
+    warm_up_s: Annotated[
+        float, typer.Option(min=0.0, help="traffic before, without rates and latencies")
+    ] = 0.0,
     rate: Annotated[float | None, typer.Option(help="sightings/s of all boxes, steady")] = None,
     city: Annotated[bool, typer.Option("--city", help="a day with two peaks")] = False,
     hour: Annotated[float, typer.Option(min=0.0, max=24.0, help="--city begins here")] = 8.0,
@@ -149,7 +152,7 @@ def run_load(
             checked_share=ack_check_share, seed=seed,
             ledger_dir=None if ledger is None else ledger.absolute(),
         )  # fmt: skip
-        plan = Plan(processes, duration_s, connect_timeout_s, drain_timeout_s)
+        plan = Plan(processes, duration_s, warm_up_s, connect_timeout_s, drain_timeout_s)
         _finish(_run(settings, plan, verify=verify), json_file)
 
 

@@ -68,7 +68,7 @@ class Crew:
         return found if len(found) == len(self._hands) else None
 
     def tell(self, word: str) -> None:
-        """Send `go`, `drain` or `close` to every process."""
+        """Send `go`, `measure`, `drain` or `close` to every process."""
         for hand in self._hands:
             hand.write(word.encode() + b"\n")
 

@@ -1,6 +1,7 @@
 """`python -m sim.load.process`: one load process; settings on stdin, a report a second on stdout.
 
-Commands come on stdin, one word a line: `go`, `drain`, `close`. When stdin ends, so does it.
+Commands come on stdin, one word a line: `go`, `measure`, `drain`, `close`. When stdin ends, so does
+it.
 """
 
 import base64
@@ -187,6 +188,8 @@ def serve(worker: Worker, orders: Orders) -> None:
         for word in orders.take():
             if word == "go":
                 worker.go()
+            elif word == "measure":
+                worker.measure()
             elif word == "drain":
                 worker.drain()
             elif word == "close":

@@ -21,12 +21,14 @@ _LISTEN_S: Final = 0.2
 class Plan:
     """How long each part of a run may take, and over how many processes it is spread.
 
-    `connect_timeout_s`: with fewer connections or keys after it, the run goes on with what there
-    is; with none at all it is an error.
+    `warm_up_s`: traffic before the `duration_s` that count for rates and latencies; losses and
+    doubles are counted from the first sighting on. `connect_timeout_s`: with fewer connections or
+    keys after it, the run goes on with what there is; with none at all it is an error.
     """
 
     processes: int
     duration_s: float = 60.0
+    warm_up_s: float = 0.0
     connect_timeout_s: float = 120.0
     drain_timeout_s: float = 120.0
 
@@ -68,6 +70,10 @@ class LoadRun:
             self._connect(crew)
             went_s = time.monotonic()
             crew.tell("go")
+            if self._plan.warm_up_s:
+                self._watch(crew, "warming up", self._plan.warm_up_s, lambda _: False)
+                crew.tell("measure")
+                went_s = time.monotonic()
             self._watch(crew, "running", self._plan.duration_s, lambda _: False)
         except KeyboardInterrupt:
             self._interrupted = True

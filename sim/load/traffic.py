@@ -1,7 +1,6 @@
 """Who passes which box when, and what becomes of it: batches, some late, some sent twice."""
 
 import math
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -56,7 +55,7 @@ class Traffic:
     ) -> None:  # fmt: skip
         self._connections, self._kit, self._demand = connections, kit, demand
         self._luck, self._pace, self._rng, self._clock_us = luck, pace, rng, clock_us
-        self._lingering: deque[tuple[float, Connection]] = deque()
+        self._lingering: Held[Connection] = Held(limit=len(connections))
         self._late: Held[_Late] = Held()
         self._again: Held[_Again] = Held(MAX_DUPLICATES)
         self._started_s: float | None = None
@@ -86,8 +85,8 @@ class Traffic:
         if self._started_s is not None:
             self._arrivals(now_s, elapsed_s, now_s - self._started_s)
         due_s = math.inf if self._draining else now_s
-        while self._lingering and self._lingering[0][0] <= due_s:
-            self._close_batch(self._lingering.popleft()[1], now_s)
+        for connection in self._lingering.take_due(due_s):
+            self._close_batch(connection, now_s)
         for late in self._late.take_due(due_s):
             self._release(late, now_s)
         for again in self._again.take_due(due_s):
@@ -118,7 +117,13 @@ class Traffic:
         if len(box.waiting) >= self._pace.batch:
             self._close_batch(connection, now_s)
         elif first:
-            self._lingering.append((now_s + self._pace.linger_s, connection))
+            self._lingering.hold(now_s + self._linger_s(now_s), connection)
+
+    def _linger_s(self, now_s: float) -> float:
+        # A city's boxes are not in step: the first batches are cut short, each at random.
+        linger_s = self._pace.linger_s
+        begun = self._started_s is None or now_s - self._started_s >= linger_s
+        return linger_s if begun else linger_s * float(self._rng.random())
 
     def _close_batch(self, connection: Connection, now_s: float) -> None:
         box = connection.box

@@ -12,7 +12,7 @@ from sim.load.box import Kit
 from sim.load.connection import Connection
 from sim.load.demand import Demand
 from sim.load.faults import FaultSettings, Luck
-from sim.load.tally import Report
+from sim.load.tally import Latencies, Report
 from sim.load.traffic import Pace, Traffic
 from sim.load.transport import Poller
 
@@ -24,7 +24,7 @@ LONGEST_STEP_S: Final = 5.0
 
 
 class Worker:
-    """Serves many connections until told otherwise: `go`, `drain`, `close`."""
+    """Serves many connections until told otherwise: `go`, `measure`, `drain`, `close`."""
 
     def __init__(
         self,
@@ -61,8 +61,15 @@ class Worker:
         if self._faults.storm_every_s:
             self._storm_s = self._now_s + self._faults.storm_every_s
 
+    def measure(self) -> None:
+        """Count the latencies of batches that are published from now on, and no others."""
+        self._kit.latencies = Latencies()
+        self._kit.measured_from_s = self._clock_s()
+
     def drain(self) -> None:
         """Let nobody pass any more; send what is left, late batches at once."""
+        # What is let go now goes all at once, as it never would.
+        self._kit.measured_until_s = self._clock_s()
         self._traffic.drain()
         self._storm_s = math.inf
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import bindparam, delete, insert, select
 
 from controller.adapters.records import schema
 from controller.adapters.records.engine import Database
@@ -76,8 +76,8 @@ class SeenAgents:
         table = schema.agent_seen
         rows = [_row(agent_id, seen) for agent_id, seen in changed.items()]
         with self._database.write() as connection:
-            for agent_id in changed:
-                connection.execute(delete(table).where(table.c.agent_id == agent_id))
+            gone = delete(table).where(table.c.agent_id == bindparam("gone"))
+            connection.execute(gone, [{"gone": agent_id} for agent_id in changed])
             connection.execute(insert(table), rows)
         return len(rows)
 
