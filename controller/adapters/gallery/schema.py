@@ -55,7 +55,7 @@ def create_table(name: str, *, cluster: str | None = None) -> list[str]:
     if cluster is None:
         return [f"CREATE TABLE IF NOT EXISTS {name} {body} "
                 f"ENGINE = ReplacingMergeTree(stored_us) {layout}"]  # fmt: skip
-    path = f"/clickhouse/tables/{{shard}}/{name}"
+    path = f"/clickhouse/tables/{{shard}}/{{database}}/{name}"
     replicated = f"ReplicatedReplacingMergeTree('{path}', '{{replica}}', stored_us)"
     return [
         f"CREATE TABLE IF NOT EXISTS {name}_local ON CLUSTER '{cluster}' {body} "

@@ -3,8 +3,8 @@
 It answers as the server's HTTP interface does (ping, statements in the body or the URL, `param_*`,
 settings in the URL, compressed bodies both ways, error codes in headers), and runs every statement
 on the real engine. It differs from a server in this: one statement at a time, no sessions, no
-`client_protocol_version`, no queue for `ON CLUSTER` (a cluster here is this one machine, so such a
-statement simply runs), and without `--zookeeper` replicated tables are plain ones.
+`client_protocol_version`; a cluster is this one machine, so that `ON CLUSTER` simply runs and
+replicated tables are plain ones (chDB makes them, but never lets them become active).
 """
 
 import argparse
@@ -38,23 +38,21 @@ REPLICATED = re.compile(r"Replicated(\w*MergeTree)\('[^']*', '[^']*'(?:, )?")
 CLUSTER = """<clickhouse><tcp_port>9000</tcp_port><remote_servers><{name}><shard>
 <internal_replication>true</internal_replication>
 <replica><host>127.0.0.1</host><port>9000</port></replica></shard></{name}></remote_servers>
-<macros><shard>1</shard><replica>one</replica></macros>{zookeeper}</clickhouse>"""
+<macros><shard>1</shard><replica>one</replica></macros></clickhouse>"""
 REFUSED = (
     "Code: 516. DB::Exception: {}: Authentication failed: password is incorrect, or there is no "
     "user with such name. (AUTHENTICATION_FAILED)"
 )
-ZOOKEEPER = "<zookeeper><node><host>{}</host><port>{}</port></node></zookeeper>"
 
 
 class Engine:
     """The chDB engine of this process."""
 
-    def __init__(self, folder: Path, cluster: str, zookeeper: str, lose: Path | None) -> None:
-        self.where, self.replicates, self.lose = str(folder), bool(zookeeper), lose
+    def __init__(self, folder: Path, cluster: str, lose: Path | None) -> None:
+        self.where, self.lose = str(folder), lose
         if cluster:
-            node = ZOOKEEPER.format(*zookeeper.split(":")) if zookeeper else ""
             config = folder.with_suffix(".xml")
-            config.write_text(CLUSTER.format(name=cluster, zookeeper=node))
+            config.write_text(CLUSTER.format(name=cluster))
             self.where += f"?config-file={config}"
         self.lock = threading.Lock()
         self.open = chdb.connect(self.where)  # keeps the engine while no statement runs
@@ -80,8 +78,7 @@ class Engine:
                          body[found.end() :])  # fmt: skip
             return b""
         sql = ON_CLUSTER.sub("", "\n".join(filter(None, (values.get("query"), body.decode()))))
-        if not self.replicates:
-            sql = REPLICATED.sub(r"\1(", sql)
+        sql = REPLICATED.sub(r"\1(", sql)
         parameters = {name[6:]: v for name, v in values.items() if name.startswith("param_")}
         return bytes(handle.query(sql, "TabSeparated", params=parameters).bytes() or b"")
 
@@ -173,12 +170,11 @@ def main() -> None:
     options.add_argument("--password", default="open sesame")
     options.add_argument("--certificate", type=Path, help="PEM with the key; then it is HTTPS")
     options.add_argument("--cluster", default="", help="a cluster of this name, of this machine")
-    options.add_argument("--zookeeper", default="", help="HOST:PORT, for replicated tables")
     options.add_argument("--lose-answer", type=Path,
                          help="once this file is there, the next insert is stored and then "
                               "the endpoint dies before it answers")  # fmt: skip
     given = options.parse_args()
-    Handler.engine = Engine(given.folder, given.cluster, given.zookeeper, given.lose_answer)
+    Handler.engine = Engine(given.folder, given.cluster, given.lose_answer)
     Handler.user, Handler.password = given.user, given.password
     server = ThreadingHTTPServer(("127.0.0.1", given.port), Handler)
     if given.certificate:

@@ -50,5 +50,5 @@ def new_database(server: str, search_dir: Path, cluster: str = "") -> Iterator[P
     try:
         yield Place(with_database(server, name), search_dir, cluster)
     finally:
-        client.command(f"DROP DATABASE {name}{on_cluster}")
+        client.command(f"DROP DATABASE {name}{on_cluster} SYNC")
         client.close()
