@@ -31,7 +31,7 @@ def test_a_cluster_is_asked_to_answer_only_once_rows_are_stored(endpoint: Endpoi
     for dsn, cluster, expected in (
         (endpoint.dsn(), CLUSTER, (True, "auto", 1)),
         (f"{endpoint.dsn()}?ch_insert_quorum=0", CLUSTER, (True, 0, 1)),
-        (endpoint.dsn(), None, (True, 0, 0)),
+        (endpoint.dsn(), None, (False, 0, 0)),
     ):
         client = connect(dsn, cluster=cluster)
         assert client.query(question).result_rows[0] == expected
