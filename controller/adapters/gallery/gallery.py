@@ -16,6 +16,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from controller.adapters.gallery.connect import search_folder
 from controller.adapters.gallery.index import SearchIndex, SegmentKey
 from controller.adapters.gallery.kernel import cosines, scan
 from controller.adapters.gallery.records import DAY_US, uncertainty_s
@@ -67,9 +68,9 @@ class Gallery:
     ) -> "Gallery":  # fmt: skip
         """Open `chdb:///path` or a ClickHouse DSN; raises `GalleryUnavailable`.
 
-        `index_dir` defaults to a folder beside chDB's own.
+        `index_dir` defaults to a folder beside chDB's own; a server has no such default.
         """
-        folder = index_dir or Path(dsn.removeprefix("chdb://") + "-search")
+        folder = index_dir or search_folder(dsn)
         store = SightingStore.open(dsn, cluster=cluster)
         return cls(store, SearchIndex(folder), now_us)
 

@@ -39,6 +39,10 @@ class SchemaTooNew(ControllerError):
     """The gallery was written by a newer program."""
 
 
+class SchemaTooOld(ControllerError):
+    """The gallery's tables are older than this program can bring up to date."""
+
+
 def create_table(name: str, *, cluster: str | None = None) -> list[str]:
     """Return the statements that make the table; several for a cluster.
 
@@ -51,7 +55,7 @@ def create_table(name: str, *, cluster: str | None = None) -> list[str]:
     if cluster is None:
         return [f"CREATE TABLE IF NOT EXISTS {name} {body} "
                 f"ENGINE = ReplacingMergeTree(stored_us) {layout}"]  # fmt: skip
-    path = f"/clickhouse/tables/{{shard}}/{name}"
+    path = f"/clickhouse/tables/{{shard}}/{{database}}/{name}"
     replicated = f"ReplicatedReplacingMergeTree('{path}', '{{replica}}', stored_us)"
     return [
         f"CREATE TABLE IF NOT EXISTS {name}_local ON CLUSTER '{cluster}' {body} "
@@ -68,8 +72,13 @@ def drop_partition(epoch: int, *, cluster: str | None = None) -> str:
     return f"ALTER TABLE {table} DROP PARTITION {int(epoch)}"
 
 
+def everywhere(table: str, cluster: str | None) -> str:
+    """Return what to read a table from that each machine of a cluster keeps for itself."""
+    return table if cluster is None else f"clusterAllReplicas('{cluster}', {table})"
+
+
 def migrate(client: Any, *, cluster: str | None = None) -> None:
-    """Bring the gallery to this program's schema; raises `SchemaTooNew`.
+    """Bring the gallery to this program's schema; raises `SchemaTooNew` or `SchemaTooOld`.
 
     Every step can be interrupted and done again.
     """
@@ -78,7 +87,12 @@ def migrate(client: Any, *, cluster: str | None = None) -> None:
         f"CREATE TABLE IF NOT EXISTS schema_version{on_cluster} (version UInt32, at DateTime) "
         "ENGINE = MergeTree ORDER BY version"
     )
-    found = int(client.query("SELECT max(version) FROM schema_version").result_rows[0][0] or 0)
+    versions = (
+        "schema_version"
+        if cluster is None
+        else everywhere("currentDatabase(), schema_version", cluster)
+    )
+    found = int(client.query(f"SELECT max(version) FROM {versions}").result_rows[0][0] or 0)
     if found > SCHEMA_VERSION:
         raise SchemaTooNew(
             f"gallery: schema {found} is newer than this program's {SCHEMA_VERSION}; "
@@ -86,6 +100,11 @@ def migrate(client: Any, *, cluster: str | None = None) -> None:
         )
     if found == SCHEMA_VERSION:
         return
+    if found == 1 and cluster is not None:
+        raise SchemaTooOld(
+            "gallery: schema 1 on a cluster cannot be migrated; name a new, empty database in "
+            "gallery.dsn and let the old one end with its retention"
+        )
     if found == 1:
         _from_1(client)
     for statement in create_table(TABLE, cluster=cluster):

@@ -7,21 +7,15 @@ orders them; every statement here is short or pages, so that an insert never wai
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
-import clickhouse_connect
-
-from controller.adapters.gallery.schema import COLUMNS, TABLE, drop_partition, migrate
+from controller.adapters.gallery.connect import connect, unavailable
+from controller.adapters.gallery.schema import COLUMNS, TABLE, drop_partition, everywhere, migrate
 from controller.errors import ControllerError
 from controller.services.ports import GalleryRow
 
 PAGE_ROWS: Final = 50_000
 _FIELDS: Final = tuple(name for name in COLUMNS if name != "stored_us")
-
-
-class GalleryUnavailable(ControllerError):
-    """The gallery cannot be opened, read or written."""
 
 
 class SightingStore:
@@ -36,17 +30,15 @@ class SightingStore:
     @classmethod
     def open(cls, dsn: str, *, cluster: str | None = None) -> "SightingStore":
         """Open `chdb:///path` or a ClickHouse DSN; raises `GalleryUnavailable`."""
+        client = connect(dsn, cluster=cluster)
         try:
-            return cls(clickhouse_connect.get_client(dsn=dsn), cluster=cluster)
+            return cls(client, cluster=cluster)
         except ControllerError:
+            client.close()
             raise
         except Exception as error:  # noqa: BLE001 - the driver raises many kinds
-            where = urlsplit(dsn).scheme
-            reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            raise GalleryUnavailable(
-                f"gallery.dsn ({where}): cannot be opened ({reason}); is another controller "
-                "process using it?"
-            ) from None
+            client.close()
+            raise unavailable(dsn, error) from None
 
     def close(self) -> None:
         """Close the connection."""
@@ -125,11 +117,12 @@ class SightingStore:
         return len(found)
 
     def disk_bytes(self) -> int:
-        """Return the bytes that the rows take on the disk, by ClickHouse's own count."""
-        table = TABLE if self._cluster is None else f"{TABLE}_local"
+        """Return the bytes of the rows on the disks of all machines, by ClickHouse's own count."""
+        (database,) = self._query("SELECT currentDatabase()")[0]
         found = self._query(
-            "SELECT sum(bytes_on_disk) FROM system.parts WHERE active AND table = {t:String}",
-            {"t": table},
+            f"SELECT sum(bytes_on_disk) FROM {everywhere('system.parts', self._cluster)} "
+            "WHERE active AND database = {d:String} AND table = {t:String}",
+            {"d": database, "t": TABLE if self._cluster is None else f"{TABLE}_local"},
         )
         return int(found[0][0] or 0)
 

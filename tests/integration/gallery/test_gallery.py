@@ -1,53 +1,15 @@
-"""The gallery on real chDB, each test in a process of its own: chDB opens one path per process."""
+"""The gallery on every kind of store, each test in a process of its own: chDB opens one path."""
 
-import json
 import subprocess
 import sys
-from pathlib import Path
 
-PRELUDE = """
-import json, sys
-import numpy as np
-from controller.adapters.gallery import Gallery
-from controller.services.ports import GalleryRow, GalleryScope
-from wire.ids import uuid7
-from uuid import UUID
-gallery = Gallery.open("chdb://" + sys.argv[1])
-START = 1_763_800_000_000_000
-DAY = 86_400_000_000
-def row(i, day=0):
-    start = START + day * DAY + i * 1000
-    template = np.random.default_rng(i).integers(-127, 128, 192, np.int8).tobytes()
-    return GalleryRow(
-        id=uuid7(unix_ms=start // 1000, random_bytes=i.to_bytes(10, "big")), agent_id="box",
-        camera_id=f"cam-{i % 3}", epoch=start // DAY, shard=i % 2, start_us=start, end_us=start + 9,
-        time_uncertainty_s=0.5, space_id="space", variant="float", template=template,
-        mask_state="masked", mask_probability=0.9, quality=0.5, face_count=2)
-def scope(cameras=None):
-    return GalleryScope(START, START + 3 * DAY, "space", cameras)
-def found(probe, least=0.999, cameras=None):
-    limits = np.full((1, 4), least, np.float32)
-    vector = probe.astype(np.float32)[None] / np.linalg.norm(probe.astype(np.float32))
-    hits = [gallery.search(s, vector, limits) for s in gallery.segments(scope(cameras))]
-    return [str(UUID(bytes=i.tobytes())) for h in hits for i in h.ids]
-def template(i):
-    return np.frombuffer(row(i).template, np.int8)
-def done(**facts):
-    print(json.dumps(facts)); gallery.close()
-"""
+import pytest
+
+from tests.integration.gallery.places import Place, run, started
 
 
-def run(folder: Path, script: str) -> dict[str, object]:
-    done = subprocess.run(
-        [sys.executable, "-c", PRELUDE + script, str(folder / "gallery")],
-        capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    return dict(json.loads(done.stdout.splitlines()[-1]))
-
-
-def test_a_sighting_that_comes_three_times_is_one_and_is_found_once(tmp_path: Path) -> None:
-    facts = run(tmp_path, """
+def test_a_sighting_that_comes_three_times_is_one_and_is_found_once(place: Place) -> None:
+    facts = run(place, """
 rows = [row(i) for i in range(300)]
 for _ in range(3): gallery.insert(rows)
 done(count=gallery.count(), found=found(template(7)) == [str(rows[7].id)],
@@ -58,8 +20,8 @@ done(count=gallery.count(), found=found(template(7)) == [str(rows[7].id)],
                      "one_camera": 100, "differences": []}  # fmt: skip
 
 
-def test_what_is_found_is_what_was_stored(tmp_path: Path) -> None:
-    facts = run(tmp_path, """
+def test_what_is_found_is_what_was_stored(place: Place) -> None:
+    facts = run(place, """
 import dataclasses
 one = dataclasses.replace(row(5), clock_offset_s=-2.5)
 gallery.insert([row(i) for i in range(5)] + [one])
@@ -76,8 +38,8 @@ done(id=hits.ids[0].tobytes() == one.id.bytes, camera=hits.cameras[hits.camera[0
                      "uncertainty": True, "mask": 1, "quality": 0.5, "cosine": 1.0}  # fmt: skip
 
 
-def test_purging_drops_whole_days_and_nothing_else(tmp_path: Path) -> None:
-    facts = run(tmp_path, """
+def test_purging_drops_whole_days_and_nothing_else(place: Place) -> None:
+    facts = run(place, """
 gallery.insert([row(i, day) for day in range(3) for i in range(10)])
 before = gallery.stats()["search_bytes"]
 dropped = gallery.purge_before(row(0, 2).epoch)
@@ -87,10 +49,8 @@ done(dropped=dropped, left=gallery.count(), smaller=gallery.stats()["search_byte
     assert facts == {"dropped": 2, "left": 10, "smaller": True, "differences": []}
 
 
-def test_what_insert_returned_for_survives_kill_9_and_is_found(tmp_path: Path) -> None:
-    script = (
-        PRELUDE
-        + """
+def test_what_insert_returned_for_survives_kill_9_and_is_found(place: Place) -> None:
+    killed = started(place, """
 import os, signal
 gallery.insert([row(i) for i in range(50)])
 gallery._checkpoint_due_s = 0.0
@@ -98,14 +58,9 @@ gallery.maintain()
 gallery.insert([row(i) for i in range(50, 100)])
 print("inserted", flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
-"""
-    )
-    killed = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "gallery")],
-        capture_output=True, text=True, timeout=120, check=False, cwd=Path(__file__).parents[3],
-    )  # fmt: skip
-    assert "inserted" in killed.stdout
-    facts = run(tmp_path, """
+""")  # fmt: skip
+    assert "inserted" in killed.communicate(timeout=120)[0]
+    facts = run(place, """
 again = gallery.count()
 gallery.insert([row(i) for i in range(90, 110)])  # the agent sends what it got no word of
 done(count=again, then=gallery.count(), found=len(found(template(77))) == 1,
@@ -114,17 +69,17 @@ done(count=again, then=gallery.count(), found=len(found(template(77))) == 1,
     assert facts == {"count": 100, "then": 110, "found": True, "differences": []}
 
 
-def test_lost_search_files_are_made_again_from_the_table(tmp_path: Path) -> None:
-    run(tmp_path, "gallery.insert([row(i) for i in range(3000)]); done()")
-    for damaged in (tmp_path / "gallery-search").rglob("rest"):
+def test_lost_search_files_are_made_again_from_the_table(place: Place) -> None:
+    run(place, "gallery.insert([row(i) for i in range(3000)]); done()")
+    for damaged in place.search_dir.rglob("rest"):
         damaged.write_bytes(b"")
-    facts = run(tmp_path, "done(count=gallery.count(), found=len(found(template(2999))))")
+    facts = run(place, "done(count=gallery.count(), found=len(found(template(2999))))")
     assert facts == {"count": 3000, "found": 1}
 
 
 FIRST_SCHEMA = """
 import sys, clickhouse_connect
-client = clickhouse_connect.get_client(dsn="chdb://" + sys.argv[1])
+client = clickhouse_connect.get_client(dsn=sys.argv[1])
 for statement in (
     "CREATE TABLE schema_version (version UInt32, at DateTime) ENGINE = MergeTree ORDER BY version",
     "INSERT INTO schema_version VALUES (1, now())",
@@ -144,9 +99,10 @@ client.close()
 """
 
 
-def test_a_gallery_of_the_first_schema_is_migrated_whole(tmp_path: Path) -> None:
-    path = str(tmp_path / "gallery")
-    subprocess.run([sys.executable, "-c", FIRST_SCHEMA, path], check=True, timeout=120)
+def test_a_gallery_of_the_first_schema_is_migrated_whole(place: Place) -> None:
+    if place.cluster:
+        pytest.skip("no gallery of the first schema was ever on a cluster; it says so when opened")
+    subprocess.run([sys.executable, "-c", FIRST_SCHEMA, place.dsn], check=True, timeout=120)
     for _ in range(2):
-        facts = run(tmp_path, "done(count=gallery.count(), differences=gallery.verify())")
+        facts = run(place, "done(count=gallery.count(), differences=gallery.verify())")
         assert facts == {"count": 600, "differences": []}

@@ -14,7 +14,7 @@ def test_one_machine_has_one_durable_table_ordered_by_what_never_changes() -> No
 def test_a_cluster_has_replicas_of_local_tables_and_one_spread_by_camera() -> None:
     local, spread = create_table(TABLE, cluster="city")
     assert local.startswith("CREATE TABLE IF NOT EXISTS sightings_local ON CLUSTER 'city'")
-    assert "ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/sightings'" in local
+    assert "ReplicatedReplacingMergeTree('/clickhouse/tables/{shard}/{database}/sightings'" in local
     assert (
         "Distributed('city', currentDatabase(), sightings_local, cityHash64(camera_id))" in spread
     )
