@@ -7,11 +7,9 @@ is opened and compared with what was published: nothing lost, nothing twice.
 import base64
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,18 +20,16 @@ import httpx
 from controller.adapters.calibrations import known_spaces
 from controller.adapters.gallery import Gallery
 from controller.adapters.vault import read_signing_key
-from controller.config import Config, default_toml, load_config
-from controller.setup import add_user, initialise
-from sim.broker import BrokerSettings, free_port, running_broker
+from controller.config import Config
+from sim.broker import BrokerSettings, running_broker
+from tests.bench.ingest_city import city
 from tests.bench.ingest_load import Plan, agent_key
+from tests.bench.ingest_parts import CITY_BROKER, controller, log_in, set_up, until
 
 AGENTS = 512
-PASSWORD = "a long enough password"
 SECONDS = 15
 TARGET_PER_S = 20_000
 LATENCY_RATE = 5_000
-CITY_BROKER = BrokerSettings(max_inflight_messages=1_000, max_queued_messages=100_000)
-"""What docs/ingest.md says a city's Mosquitto needs."""
 
 
 def ingest() -> dict[str, object]:
@@ -47,6 +43,8 @@ def ingest() -> dict[str, object]:
             figures = measure(workers, batches, least, most, rate, window)
             runs.append({"load": name, "workers": workers, **figures})
             print(json.dumps(runs[-1]))
+    runs.append(city())
+    print(json.dumps(runs[-1]))
     return {"agents": AGENTS, "target_per_s": TARGET_PER_S, "runs": runs}
 
 
@@ -60,7 +58,7 @@ def measure(
         running_broker(Path(folder) / "broker", settings) as broker,
     ):
         root = Path(folder)
-        config = _set_up(root / "controller", broker.port, workers)
+        config = set_up(root / "controller", broker.port, workers)
         plan = Plan(
             port=broker.port,
             controller_hex=_public_hex(config),
@@ -68,21 +66,12 @@ def measure(
             agents=AGENTS, batches=batches, least=least, most=most, rate=rate, window=window,
             ids_file=str(root / "ids"), seed=workers,
         )  # fmt: skip
-        with _load(plan) as load, _controller(config) as pid:
+        with _load(plan) as load, controller(config) as pid:
+            with httpx.Client(base_url=config.api.base_url, timeout=60.0) as http:
+                _register(http, config)
             figures = _run(load)
             figures["controller_cpu_s"] = _cpu_s(pid)
         return figures | _compare(config, root / "ids")
-
-
-def _set_up(folder: Path, mqtt_port: int, workers: int) -> Config:
-    text = default_toml(
-        api_host="127.0.0.1", api_port=free_port(), broker_host="127.0.0.1",
-        broker_port=mqtt_port, broker_tls=False,
-    )  # fmt: skip
-    path = initialise(folder, text + f"\n[ingest]\nworkers = {workers}\n")
-    config = load_config(path if path.is_file() else folder / "controller.toml")
-    add_user(config, "tom", "technician", PASSWORD)
-    return config
 
 
 @contextmanager
@@ -101,26 +90,8 @@ def _load(plan: Plan) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
-@contextmanager
-def _controller(config: Config) -> Iterator[int]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "controller.cli", "controller", "run", "--data-dir",
-         str(config.data_dir)],
-        stderr=(config.data_dir / "log").open("wb"),
-    )  # fmt: skip
-    try:
-        with httpx.Client(base_url=config.api.base_url, timeout=60.0) as http:
-            _register(http, config)
-        yield process.pid
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(60)
-
-
 def _register(http: httpx.Client, config: Config) -> None:
-    _until(lambda: http.get("/v1/healthz").status_code == 200)
-    token = http.post("/v1/login", json={"name": "tom", "password": PASSWORD}).json()["token"]
-    http.headers["Authorization"] = f"Bearer {token}"
+    log_in(http)
     rows = [
         {
             "agent_id": f"load-{n}", "camera_id": f"cam-{n}", "x_m": float(n), "y_m": 0.0,
@@ -139,19 +110,7 @@ def _register(http: httpx.Client, config: Config) -> None:
             stats["broker_connected"] and stats["ingest_workers_alive"] == config.ingest.workers
         )
 
-    _until(ready)
-
-
-def _until(holds: object, timeout_s: float = 60.0) -> None:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        try:
-            if holds():  # type: ignore[operator]
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise SystemExit("bench ingest: the controller did not come up; see its log")
+    until(ready)
 
 
 def _run(load: subprocess.Popen[str]) -> dict[str, object]:
