@@ -11,6 +11,7 @@ import numpy as np
 
 from controller.domain.match import best_similarity
 from tests.bench.edge.run import edge
+from tests.bench.gallery.run import gallery
 from tests.bench.ingest import ingest
 from tests.bench.openset import openset
 from tests.bench.timing import median_ms
@@ -35,7 +36,7 @@ def match() -> dict[str, object]:
 
 
 BENCHES: dict[str, Callable[[], dict[str, object]]] = {
-    "edge": edge, "ingest": ingest, "match": match, "openset": openset,
+    "edge": edge, "gallery": gallery, "ingest": ingest, "match": match, "openset": openset,
 }  # fmt: skip
 
 
@@ -50,8 +51,9 @@ def main() -> None:
     for name in names:
         result = {"bench": name, "on": machine, **BENCHES[name]()}
         (OUT / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-        # The edge's frame sizes are printed as a table.
-        print(json.dumps({k: v for k, v in result.items() if k != "sizes"}, indent=2))
+        # What has many sizes or participants is printed as a table.
+        told = {k: v for k, v in result.items() if k not in ("sizes", "ours", "peers")}
+        print(json.dumps(told, indent=2))
 
 
 main()

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from tests.bench.edge.children import ask
+from tests.bench.children import ask
 from tests.bench.edge.measure import status_mb
 
 TIMEOUT_S: Final = 120
@@ -36,7 +36,8 @@ def now_mb() -> dict[str, float]:
 
 
 def _child(*arguments: str) -> dict[str, Any]:
-    return ask(sys.executable, "memory", arguments, timeout_s=TIMEOUT_S, one_thread=False)
+    module = "tests.bench.edge.memory"
+    return ask(sys.executable, module, arguments, timeout_s=TIMEOUT_S, one_thread=False)
 
 
 def _module(name: str) -> dict[str, float]:

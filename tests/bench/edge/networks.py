@@ -9,7 +9,7 @@ import numpy as np
 
 from agent.models.pack import load_pack
 from agent.models.runtime import load_network, runtime_name
-from tests.bench.edge.children import ask
+from tests.bench.children import ask
 from tests.bench.edge.measure import pin
 from tests.bench.timing import median_ms
 
@@ -18,7 +18,8 @@ TIMEOUT_S: Final = 300
 
 def networks() -> dict[str, Any]:
     """Return the median CPU milliseconds of each network, from a process pinned to one core."""
-    return ask(sys.executable, "networks", (), timeout_s=TIMEOUT_S, one_thread=True)
+    module = "tests.bench.edge.networks"
+    return ask(sys.executable, module, (), timeout_s=TIMEOUT_S, one_thread=True)
 
 
 def _measure() -> dict[str, Any]:

@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from sim.photos import fetch_photos
-from tests.bench.edge.children import ask
+from tests.bench.children import ask
 from tests.bench.edge.frames import SIZES_WH, Scene, read_truth, scenes, write_scene
 from tests.bench.edge.memory import memory
 from tests.bench.edge.networks import networks
 from tests.bench.edge.report import headline, rows, table
-from tests.bench.edge.venvs import PeerUnavailable, python_of
+from tests.bench.venvs import PeerUnavailable, python_of
 
 OUT: Final = Path("build/bench")
+PEERS: Final = Path(__file__).parent / "peers"
 PHOTOS: Final = Path("build/photos")
 SEED: Final = 7
 ROUNDS: Final = 2
@@ -84,7 +85,7 @@ def _environments() -> tuple[dict[str | None, str], dict[str, str]]:
     missing: dict[str, str] = {}
     for peer in sorted({p.peer for p in PARTICIPANTS if p.peer is not None}):
         try:
-            pythons[peer] = str(python_of(peer, OUT))
+            pythons[peer] = str(python_of(PEERS / f"{peer}.txt", OUT))
         except PeerUnavailable as error:
             missing[peer] = str(error)
     return pythons, missing
@@ -103,8 +104,9 @@ def _size(size_wh: tuple[int, int], pythons: dict[str | None, str]) -> dict[str,
             if one.peer in pythons:
                 print(f"{size_wh[0]}x{size_wh[1]} round {turn + 1}: {one.name}", file=sys.stderr)
                 runs[one.name].append(
-                    ask(pythons[one.peer], one.module, [*one.arguments, *map(str, wanted)],
-                        timeout_s=PROCESS_TIMEOUT_S, one_thread=True)
+                    ask(pythons[one.peer], f"tests.bench.edge.{one.module}",
+                        [*one.arguments, *map(str, wanted)], timeout_s=PROCESS_TIMEOUT_S,
+                        one_thread=True)
                 )  # fmt: skip
     truth = {s.name: read_truth(files[s.name]) for s in chosen}
     shutil.rmtree(folder)

@@ -53,6 +53,14 @@ def search(
     gallery: SearchableGallery, keys: TableKeys, probes: F32, least: float, scope: GalleryScope
 ) -> NDArray[np.void]:
     """Search one case per probe at a cosine; return the ids found for any."""
+    found = search_each(gallery, keys, probes, least, scope)
+    return np.unique(np.concatenate([ids.view("S16") for ids in found])).view("V16")
+
+
+def search_each(
+    gallery: SearchableGallery, keys: TableKeys, probes: F32, least: float, scope: GalleryScope
+) -> list[NDArray[np.void]]:
+    """Search one case per probe at a cosine; return the ids found for each."""
     pair = At(0.0, 0.137, least, 0.15)
     names = ("unmasked-unmasked", "masked-unmasked", "masked-masked")
     calibration = Calibration(dict.fromkeys(names, pair))
@@ -62,7 +70,7 @@ def search(
     ]
     found = Matcher(gallery, keys).match_all(requests)  # type: ignore[arg-type]
     assert all(one.complete for one in found)
-    return np.unique(np.concatenate([one.table.ids.view("S16") for one in found])).view("V16")
+    return [one.table.ids for one in found]
 
 
 def _enrolment(probe: F32) -> Enrolment:

@@ -15,8 +15,8 @@ ONE_THREAD: Final = {
 def ask(
     python: str, module: str, arguments: Sequence[str], *, timeout_s: float, one_thread: bool
 ) -> dict[str, Any]:
-    """Run `python -m tests.bench.edge.<module>`; return what it told, or `{"failed": why}`."""
-    command = [python, "-m", f"tests.bench.edge.{module}", *arguments]
+    """Run `python -m <module>`; return what it told, or `{"failed": why}`."""
+    command = [python, "-m", module, *arguments]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=timeout_s, check=True,

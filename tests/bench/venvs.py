@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-PEERS: Final = Path(__file__).parent / "peers"
 INSTALL_TIMEOUT_S: Final = 900
 
 
@@ -15,9 +14,9 @@ class PeerUnavailable(Exception):
     """A peer's packages cannot be installed on this machine or Python."""
 
 
-def python_of(peer: str, folder: Path) -> Path:
-    """Return the interpreter of `venv-<peer>`, made or made anew if its list changed."""
-    listed = PEERS / f"{peer}.txt"
+def python_of(listed: Path, folder: Path) -> Path:
+    """Return the interpreter of `venv-<peer>` for `<peer>.txt`, made anew if that list changed."""
+    peer = listed.stem
     wanted = hashlib.sha256(listed.read_bytes()).hexdigest()
     home = folder / f"venv-{peer}"
     stamp, python = home / "installed", home / "bin" / "python"
