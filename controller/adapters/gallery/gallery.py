@@ -39,7 +39,7 @@ batch that is sent again after a crash must not count twice. What was acknowledg
 again, so more than a crash can leave open need not be kept."""
 RECENT_US: Final = 600_000_000
 COUNTED_ROWS: Final = 4_096
-RUN_ROWS: Final = 32
+RUN_ROWS: Final = 128
 CHECKPOINT_EVERY_S: Final = 300.0
 
 
