@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.domain.travel import TravelGraph
-from controller.domain.types import F64, Visit
+from controller.domain.types import Visit
+
+I64 = NDArray[np.int64]
 
 MAX_OUTAGES: Final = 5_000
 """More outages than this in one case's scope: the longest are kept."""
@@ -19,11 +21,14 @@ ON_THE_WAY_S: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Outages:
-    """k intervals in which a camera saw nothing: (k,) cameras of the graph, (k,) from, until µs."""
+    """k intervals in which a camera saw nothing, in order of camera.
 
-    camera: NDArray[np.int64]
-    start_us: NDArray[np.int64]
-    end_us: NDArray[np.int64]
+    (k,) cameras of the graph, (k,) from, until µs; made by `of`.
+    """
+
+    camera: I64
+    start_us: I64
+    end_us: I64
 
     @classmethod
     def none(cls) -> "Outages":
@@ -44,10 +49,13 @@ class Outages:
 
     def down(self, camera: int, start_us: int, end_us: int) -> tuple[tuple[int, int], ...]:
         """Return a camera's down times inside a window, clipped to it."""
-        hit = (self.camera == camera) & (self.start_us < end_us) & (self.end_us > start_us)
+        first, until = np.searchsorted(self.camera, (camera, camera + 1))
         return tuple(
-            (max(int(a), start_us), min(int(b), end_us))
-            for a, b in zip(self.start_us[hit], self.end_us[hit], strict=True)
+            (max(a, start_us), min(b, end_us))
+            for a, b in zip(
+                self.start_us[first:until].tolist(), self.end_us[first:until].tolist(), strict=True
+            )
+            if a < end_us and b > start_us
         )
 
 
@@ -61,25 +69,42 @@ class Blindness:
     sentence: str
 
 
-def down_on_the_way(
-    graph: TravelGraph, outages: Outages, start: NDArray[np.int64], goal: NDArray[np.int64],
-    left_us: NDArray[np.int64], came_us: NDArray[np.int64],
-) -> NDArray[np.int64]:  # fmt: skip
-    """Return (n,) how many cameras between two were down while somebody was on the way.
+class OnTheWay:
+    """Tells which cameras between two were down while somebody walked from one to the other."""
 
-    `start`, `goal` (n,) cameras; `left_us`, `came_us` (n,) when they were left and reached.
-    """
-    count = np.zeros(len(start), np.int64)
-    direct, between = graph.way(start, goal)
-    for camera, from_us, until_us in zip(
-        outages.camera, outages.start_us, outages.end_us, strict=True
-    ):
-        rows = np.flatnonzero((between > 0) & (left_us < until_us) & (came_us > from_us))
-        rows = rows[(start[rows] != camera) & (goal[rows] != camera)]
-        if len(rows):
-            way = _over(graph, start[rows], int(camera), goal[rows])
-            count[rows] += way <= direct[rows] + ON_THE_WAY_S
-    return np.minimum(count, np.maximum(between, 0))
+    def __init__(self, graph: TravelGraph, outages: Outages) -> None:
+        self._graph, self._outages = graph, outages
+        cameras = np.unique(outages.camera)
+        place, other = graph.near(cameras)
+        order = np.argsort(other, kind="stable")
+        self._near_down = cameras[place[order]]
+        self._first_near = np.searchsorted(other[order], np.arange(len(graph) + 1))
+        self._first = np.searchsorted(outages.camera, np.arange(len(graph) + 1))
+
+    def count(self, start: I64, goal: I64, left_us: I64, came_us: I64) -> I64:
+        """Return (n,) how many cameras were down on the way, of near pairs of cameras.
+
+        `start`, `goal` (n,) cameras; `left_us`, `came_us` (n,) when they were left and reached.
+        """
+        row, k = _spread(self._first_near[start], self._first_near[start + 1])
+        camera = self._near_down[k]
+        there = self._graph.way(start[row], camera)[0]
+        back = self._graph.way(camera, goal[row])[0]
+        direct = self._graph.way(start, goal)[0][row]
+        on_way = (there + back <= direct + ON_THE_WAY_S) & (camera != goal[row])
+        row, camera = row[on_way], camera[on_way]
+        pair, k = _spread(self._first[camera], self._first[camera + 1])
+        hit = self._outages.start_us[k] < came_us[row[pair]]
+        hit &= self._outages.end_us[k] > left_us[row[pair]]
+        found = np.unique(pair[hit])
+        return np.asarray(np.bincount(row[found], minlength=len(start)), np.int64)
+
+
+def _spread(first: I64, until: I64) -> tuple[I64, I64]:
+    """Return the (row, number) pairs of the ranges from `first` to before `until`."""
+    counts = until - first
+    row = np.repeat(np.arange(len(first)), counts)
+    return row, np.arange(len(row)) + np.repeat(first - np.cumsum(counts) + counts, counts)
 
 
 def blindness(
@@ -100,35 +125,29 @@ def blindness(
         ends.append((first[0], first[1] - reach_us, first[0], first[1]))
         ends += [(a[0], a[2], b[0], b[1]) for a, b in itertools.pairwise(stops)]
         ends.append((last[0], last[2], last[0], last[2] + reach_us))
-    for a, left_us, b, came_us in ends:
-        for k in range(len(outages)):
-            one = _blind_in_gap(graph, outages, k, (a, left_us, b, came_us))
-            if one is not None:
-                found.setdefault((one.start_us, int(outages.camera[k]), one.end_us), one)
+    for gap in ends:
+        for one, camera in _blind_in_gap(graph, outages, gap):
+            found.setdefault((one.start_us, camera, one.end_us), one)
     return tuple(found[key] for key in sorted(found))
 
 
 def _blind_in_gap(
-    graph: TravelGraph, outages: Outages, k: int, gap: tuple[int, int, int, int]
-) -> Blindness | None:
+    graph: TravelGraph, outages: Outages, gap: tuple[int, int, int, int]
+) -> list[tuple[Blindness, int]]:
     a, left_us, b, came_us = gap
-    camera = int(outages.camera[k])
-    start = max(int(outages.start_us[k]), left_us)
-    end = min(int(outages.end_us[k]), came_us)
-    spare_s = (came_us - left_us) / 1e6
-    way_s = _over(graph, np.array([a]), camera, np.array([b]))[0]
-    if end <= start or way_s > spare_s:
-        return None
-    name = graph.camera_ids[camera]
-    return Blindness(
-        name, start, end,
-        f"{name} was down for {(end - start) / 60e6:.0f} min while the subject may have passed "
-        f"between {graph.camera_ids[a]} and {graph.camera_ids[b]}: nothing seen there says nothing",
-    )  # fmt: skip
-
-
-def _over(
-    graph: TravelGraph, start: NDArray[np.int64], camera: int, goal: NDArray[np.int64]
-) -> F64:
-    middle = np.full(len(start), camera, np.int64)
-    return graph.way(start, middle)[0] + graph.way(middle, goal)[0]
+    start, end = np.maximum(outages.start_us, left_us), np.minimum(outages.end_us, came_us)
+    rows = np.flatnonzero(end > start)
+    cameras = outages.camera[rows]
+    way_s = graph.way(np.full(len(rows), a), cameras)[0]
+    way_s = way_s + graph.way(cameras, np.full(len(rows), b))[0]
+    found = []
+    for k in rows[way_s <= (came_us - left_us) / 1e6]:
+        name = graph.camera_ids[outages.camera[k]]
+        sentence = (
+            f"{name} was down for {(end[k] - start[k]) / 60e6:.0f} min while the subject may have "
+            f"passed between {graph.camera_ids[a]} and {graph.camera_ids[b]}: nothing seen there "
+            "says nothing"
+        )
+        spell = Blindness(name, int(start[k]), int(end[k]), sentence)
+        found.append((spell, int(outages.camera[k])))
+    return found

@@ -56,7 +56,7 @@ def grown(nodes: Nodes, moves: Moves, entry_cost: F64, floor: float) -> I64:
         if not len(frontier):
             break
         early, late = index.around(frontier)
-        gain = moves.gains(nodes, early, late)
+        gain = moves.gains(nodes, early, late, exactly=False)
         before = forward.copy(), backward.copy()
         np.maximum.at(forward, late, before[0][early] + gain + nodes.llr[late])
         np.maximum.at(backward, early, before[1][late] + gain + nodes.llr[early])

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial import KDTree
 from scipy.special import log_expit, logsumexp
 
-from controller.domain.presence import Outages, down_on_the_way
+from controller.domain.presence import OnTheWay, Outages
 from controller.domain.trace_nodes import ANCHOR, Nodes
 from controller.domain.travel import DETOUR, WALK_M_S, TravelGraph
 from controller.domain.travel_speeds import Speeds
@@ -30,6 +30,8 @@ SOON_S: Final = 3600.0
 LONGEST_S: Final = 18 * 3600.0
 """The longest stay out of sight after which the neighbourhood still says something."""
 OVERLAP_SLACK_S: Final = 1.5
+IDLE, SLACK_S = 3.0, 300.0
+"""Who takes longer than so many times the walk, and so long, was not just walking."""
 DAY_S: Final = 86_400.0
 LOG_ROOT_2PI: Final = 0.5 * float(np.log(2 * np.pi))
 
@@ -68,6 +70,7 @@ class Moves:
 
     def __init__(self, graph: TravelGraph, outages: Outages, settings: MoveSettings) -> None:
         self.graph, self.outages, self.settings = graph, outages, settings
+        self._on_the_way = OnTheWay(graph, outages)
         hops = np.log(settings.miss) * graph.between.astype(np.float64)
         near = -graph.walk_s / settings.dwell_walk_s
         self._log_onward = np.log(_sums(np.exp(hops), graph.indptr).clip(1e-12))
@@ -79,10 +82,13 @@ class Moves:
         self._log_cameras = float(np.log(max(len(graph), 1)))
         self._log_span = float(np.log1p(LONGEST_S / settings.dwell_from_s))
 
-    def gains(self, nodes: Nodes, i: I64, j: I64, *, lost: bool = True) -> F64:
+    def gains(
+        self, nodes: Nodes, i: I64, j: I64, *, lost: bool = True, exactly: bool = True
+    ) -> F64:
         """Return (m,) gains of the steps i -> j; -inf where nobody can make it.
 
-        Without `lost` the share of being lost is left out (the caller adds it).
+        Without `lost` the share of being lost is left out (the caller adds it); unless `exactly`,
+        cameras that were down count as if they had been up.
         """
         gap = nodes.start_s[j] - nodes.end_s[i]
         sigma = np.hypot(nodes.sigma_s[i], nodes.sigma_s[j])
@@ -92,6 +98,8 @@ class Moves:
         apart_m = _apart_m(nodes, i, j)
         possible = self._possible(nodes, i, j, gap, apart_m, same)
         since = np.maximum(gap, 0.0)
+        if len(self.outages) and exactly:
+            between = self._up_between(nodes, i, j, between, walk_s)
         parts: list[F64] = [
             np.where(same, self._again(gap), -np.inf),
             self._move(nodes.camera[i], between, walk_s, gap, sigma, same | anchored),
@@ -102,8 +110,6 @@ class Moves:
             parts.append(np.full(len(since), self._lost()))
         total = logsumexp(np.stack(parts), axis=0) - self._log_strangers(nodes, j)
         total += np.where(anchored, 0.0, self._mask(nodes.masked[i] == nodes.masked[j], since))
-        if len(self.outages):
-            total += self._down(nodes, i, j, between)
         return np.asarray(np.where(possible, total, -np.inf))
 
     def lost_gains(self, nodes: Nodes) -> F64:
@@ -182,16 +188,16 @@ class Moves:
         share = 0.5 + (self.settings.mask_kept - 0.5) * np.exp(-since / self.settings.mask_kept_s)
         return np.asarray(np.log(2 * np.where(kept, share, 1 - share)))
 
-    def _down(self, nodes: Nodes, i: I64, j: I64, between: I64) -> F64:
-        relief = np.zeros(len(i))
-        rows = np.flatnonzero(between > 0)
+    def _up_between(self, nodes: Nodes, i: I64, j: I64, between: I64, walk_s: F64) -> I64:
+        """Return how many of the cameras between were up: the others could not see anybody."""
+        gap = nodes.start_s[j] - nodes.end_s[i]
+        rows = np.flatnonzero((between > 0) & (gap < IDLE * walk_s + SLACK_S))
         left = np.round(nodes.end_s[i[rows]] * 1e6).astype(np.int64) + nodes.origin_us
         came = np.round(nodes.start_s[j[rows]] * 1e6).astype(np.int64) + nodes.origin_us
-        down = down_on_the_way(
-            self.graph, self.outages, nodes.camera[i[rows]], nodes.camera[j[rows]], left, came
-        )
-        relief[rows] = -np.log(self.settings.miss) * down
-        return relief
+        down = self._on_the_way.count(nodes.camera[i[rows]], nodes.camera[j[rows]], left, came)
+        between = between.copy()
+        between[rows] = np.maximum(between[rows] - down, 0)
+        return between
 
 
 def _apart_m(nodes: Nodes, i: I64, j: I64) -> F64:
