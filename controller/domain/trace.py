@@ -8,7 +8,7 @@ taken out and the rest is computed anew, until what is left stands (`trace_runs`
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -21,6 +21,7 @@ from controller.domain.trace_chain import Chains
 from controller.domain.trace_explain import as_trace
 from controller.domain.trace_faces import FaceScores, LookAlikes, scores_of_llrs
 from controller.domain.trace_grow import edges_of, grown
+from controller.domain.trace_habit import familiar
 from controller.domain.trace_moves import OVERLAP_SLACK_S, Moves, MoveSettings
 from controller.domain.trace_nodes import (
     ANCHOR,
@@ -34,6 +35,7 @@ from controller.domain.trace_nodes import (
 )
 from controller.domain.trace_runs import RunTest, tested
 from controller.domain.trace_states import ACCEPTED, REJECTED, REVIEW, TableTrace
+from controller.domain.traffic import Traffic
 from controller.domain.travel import WALK_M_S, TravelGraph, graph_of_sites
 from controller.domain.travel_speeds import Speeds
 from controller.domain.types import F64, CameraSite, Candidate, Trace
@@ -42,6 +44,7 @@ I64 = NDArray[np.int64]
 MAX_PEELS: Final = 16
 """How often a stretch is taken out and the chain computed anew; what fails later is for review."""
 GROWTH_FLOOR: Final = -6.0
+LEAST_ENTRY: Final = 0.7
 POSTERIORS_EVERY: Final = 4
 MUTE_SHARE: Final = 0.25
 
@@ -70,10 +73,16 @@ class TraceSettings:
         """Return the log prior odds against a sighting out of the blue."""
         return float(np.log(max(self.sightings_searched / self.sightings_expected, 2.0)))
 
-    def moves(self, cameras: int) -> MoveSettings:
-        """Return how the subject moves among the strangers of so many cameras."""
-        hz = self.sightings_searched / (max(cameras, 1) * max(self.searched_s, 1.0))
-        return MoveSettings(strangers_hz=max(hz, 1e-6), speeds=self.speeds, miss=self.miss)
+    @property
+    def moves(self) -> MoveSettings:
+        """Return how the subject moves."""
+        return MoveSettings(speeds=self.speeds, miss=self.miss)
+
+    def even(self, cameras: int) -> Traffic:
+        """Return the strangers of so many cameras, the same everywhere."""
+        return Traffic.even(
+            cameras, self.sightings_searched / (max(cameras, 1) * max(self.searched_s, 1.0))
+        )
 
 
 def trace(
@@ -101,14 +110,29 @@ def trace_table(
     anchors: Sequence[Anchor] = (),
     verdicts: Verdicts = Verdicts(),
     outages: Outages | None = None,
+    traffic: Traffic | None = None,
 ) -> TableTrace:
     """Return state and posterior of each of up to 300,000 candidates, and the chain's order."""
-    moves = Moves(graph, outages or Outages.none(), settings.moves(len(graph)))
-    everybody = nodes_of(table, scores or scores_of_llrs(table), graph, anchors, verdicts)
-    entry = np.where(everybody.kind == OPEN, settings.entry_cost, 0.0)
+    moves = Moves(graph, outages or Outages.none(), settings.moves)
+    traffic = traffic or settings.even(len(graph))
+    scores = scores or scores_of_llrs(table)
+    everybody = nodes_of(table, scores, graph, anchors, verdicts, traffic)
+    entry = _entry(everybody, settings, len(graph))
     nodes = everybody.take(grown(everybody, moves, entry, GROWTH_FLOOR))
     belief = _believed(nodes, moves, settings)
+    firm = belief.path[belief.posterior[belief.path] >= settings.accept_posterior]
+    known = familiar(nodes, firm, graph)
+    if known.any():
+        nodes = replace(nodes, familiar=known)
+        belief = _believed(nodes, moves, settings)
     return _stated(table, nodes, belief, settings)
+
+
+def _entry(nodes: Nodes, settings: TraceSettings, cameras: int) -> F64:
+    """Return (n,) log odds against each node's being the subject's, out of the blue."""
+    per_camera_hz = settings.sightings_expected / (settings.searched_s * max(cameras, 1))
+    odds = np.maximum(nodes.log_hz - np.log(per_camera_hz), LEAST_ENTRY) - nodes.familiar
+    return np.asarray(np.where(nodes.kind == OPEN, odds, 0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +145,7 @@ class _Belief:
 
 
 def _believed(nodes: Nodes, moves: Moves, settings: TraceSettings) -> _Belief:
-    entry = np.where(nodes.kind == OPEN, settings.entry_cost, 0.0)
+    entry = _entry(nodes, settings, len(moves.graph))
     chains = Chains(nodes, edges_of(nodes, moves), moves, entry)
     weights, odds = nodes.llr.copy(), np.zeros(len(nodes))
     posterior = np.zeros(len(nodes))
@@ -193,4 +217,5 @@ def feasible(
     a, b = sites[first.camera_id], sites[then.camera_id]
     apart_m = max(0.0, float(np.hypot(a.x_m - b.x_m, a.y_m - b.y_m)) - 2 * settings.camera_radius_m)
     fastest_m_s = WALK_M_S * settings.speeds.fastest_pace
-    return gap_s + slack_s >= apart_m / fastest_m_s and gap_s >= -slack_s
+    # Cameras that look at one place may both see a person at once.
+    return apart_m == 0.0 or (gap_s >= -slack_s and gap_s + slack_s >= apart_m / fastest_m_s)

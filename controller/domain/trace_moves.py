@@ -40,11 +40,9 @@ LOG_ROOT_2PI: Final = 0.5 * float(np.log(2 * np.pi))
 class MoveSettings:
     """Shares of what may come next (they sum to 1), and their scales.
 
-    `strangers_hz` is how often one camera sees somebody else; `miss` the chance that a camera
-    that is passed brings no candidate.
+    `miss` is the chance that a camera that is passed brings no candidate.
     """
 
-    strangers_hz: float
     speeds: Speeds = field(default_factory=Speeds)
     again: float = 0.32
     move: float = 0.40
@@ -96,8 +94,11 @@ class Moves:
         same = (nodes.camera[i] == nodes.camera[j]) & ~anchored
         walk_s, between = self._ways(nodes, i, j)
         apart_m = _apart_m(nodes, i, j)
-        possible = self._possible(nodes, i, j, gap, apart_m, same)
+        # Cameras that look at one place may both see a person at once.
+        touching = (apart_m <= 0) & ~same & ~anchored
+        possible = self._possible(nodes, i, j, gap, apart_m, same) | touching
         since = np.maximum(gap, 0.0)
+        gap = np.where(touching, since, gap)
         if len(self.outages) and exactly:
             between = self._up_between(nodes, i, j, between, walk_s)
         parts: list[F64] = [
@@ -107,20 +108,20 @@ class Moves:
             self._dwell(nodes.camera[i], walk_s, since, anchored),
         ]
         if lost:
-            parts.append(np.full(len(since), self._lost()))
+            parts.append(self._lost() + nodes.familiar[j])
         total = logsumexp(np.stack(parts), axis=0) - self._log_strangers(nodes, j)
         total += np.where(anchored, 0.0, self._mask(nodes.masked[i] == nodes.masked[j], since))
         return np.asarray(np.where(possible, total, -np.inf))
 
     def lost_gains(self, nodes: Nodes) -> F64:
         """Return (n,) the gain of being found at each node after having been lost."""
-        return np.asarray(self._lost() - self._log_strangers(nodes, slice(None)))
+        return np.asarray(self._lost() + nodes.familiar - self._log_strangers(nodes, slice(None)))
 
     def _log_strangers(self, nodes: Nodes, j: I64 | slice) -> F64:
-        hz = self.settings.strangers_hz
         # Nobody else is at an anchor: it is as likely as its place is to be found again.
-        at_anchor = self.settings.anchor_share / (max(len(self.graph), 1) * SOON_S)
-        return np.asarray(np.log(np.where(nodes.kind[j] == ANCHOR, min(at_anchor, hz), hz)))
+        at_anchor = float(np.log(self.settings.anchor_share / (max(len(self.graph), 1) * SOON_S)))
+        hz = nodes.log_hz[j]
+        return np.asarray(np.where(nodes.kind[j] == ANCHOR, np.minimum(at_anchor, hz), hz))
 
     def _ways(self, nodes: Nodes, i: I64, j: I64) -> tuple[F64, I64]:
         cameras = (nodes.camera[i] >= 0) & (nodes.camera[j] >= 0)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from controller.domain.candidates import MASK_STATES, CandidateTable
 from controller.domain.trace_faces import FaceScores
+from controller.domain.traffic import Traffic
 from controller.domain.travel import TravelGraph
 from controller.domain.types import F64, Candidate
 
@@ -70,7 +71,8 @@ class Nodes:
     `camera` is a place in the graph or -1 (an anchor), `place_m` (n, 2), `reach_m` how far from
     the place the person may be, times in seconds since `origin_us`, `kind` one of `OPEN`,
     `CONFIRMED`, `ANCHOR`, `row` the candidate's row or the anchor's number; `strange` and `usual`
-    as in `FaceScores`, `weight` by quality.
+    as in `FaceScores`, `weight` by quality; `log_hz` how often strangers come by, `familiar` as in
+    `trace_habit`.
     """
 
     origin_us: int
@@ -84,6 +86,8 @@ class Nodes:
     strange: F64
     usual: F64
     weight: F64
+    log_hz: F64
+    familiar: F64
     masked: NDArray[np.bool_]
     kind: NDArray[np.int8]
     row: I64
@@ -98,14 +102,14 @@ class Nodes:
         return Nodes(
             self.origin_us, self.camera[chosen], self.place_m[chosen], self.reach_m[chosen],
             self.start_s[chosen], self.end_s[chosen], self.sigma_s[chosen], self.llr[chosen],
-            self.strange[chosen], self.usual[chosen], self.weight[chosen], self.masked[chosen],
-            self.kind[chosen], self.row[chosen],
+            self.strange[chosen], self.usual[chosen], self.weight[chosen], self.log_hz[chosen],
+            self.familiar[chosen], self.masked[chosen], self.kind[chosen], self.row[chosen],
         )  # fmt: skip
 
 
 def nodes_of(
     table: CandidateTable, scores: FaceScores, graph: TravelGraph, anchors: Sequence[Anchor],
-    verdicts: Verdicts,
+    verdicts: Verdicts, traffic: Traffic,
 ) -> Nodes:  # fmt: skip
     """Return the nodes of all candidates whose camera is in the graph, and of the anchors."""
     if len(anchors) > MAX_ANCHORS:
@@ -117,7 +121,7 @@ def nodes_of(
     usable = np.flatnonzero((camera >= 0) & ~refused)
     starts = [int(table.start_us[usable].min())] if len(usable) else []
     origin_us = min(starts + [a.start_us for a in anchors], default=0)
-    mine = _candidate_nodes(table, scores, graph, camera, usable, origin_us)
+    mine = _candidate_nodes(table, scores, graph, camera, usable, origin_us, traffic)
     mine.kind[:] = np.where(_rows_of(table, verdicts.confirmed)[usable], CONFIRMED, OPEN)
     mine.llr[mine.kind == CONFIRMED] = CERTAIN_LLR
     whole = _joined(mine, _anchor_nodes(anchors, origin_us))
@@ -154,7 +158,7 @@ def _rows_of(table: CandidateTable, ids: frozenset[UUID]) -> NDArray[np.bool_]:
 
 def _candidate_nodes(
     table: CandidateTable, scores: FaceScores, graph: TravelGraph, camera: I64, rows: I64,
-    origin_us: int,
+    origin_us: int, traffic: Traffic,
 ) -> Nodes:  # fmt: skip
     return Nodes(
         origin_us=origin_us,
@@ -168,6 +172,8 @@ def _candidate_nodes(
         strange=scores.strange[rows],
         usual=scores.usual[rows],
         weight=table.quality[rows].clip(0.05, 1.0),
+        log_hz=traffic.log_at(camera[rows], table.start_us[rows]),
+        familiar=np.zeros(len(rows)),
         masked=np.asarray(table.mask[rows] == MASKED),
         kind=np.zeros(len(rows), np.int8),
         row=rows.astype(np.int64),
@@ -194,6 +200,8 @@ def _anchor_nodes(anchors: Sequence[Anchor], origin_us: int) -> Nodes:
         strange=np.zeros(len(ends)),
         usual=np.zeros(len(ends)),
         weight=np.ones(len(ends)),
+        log_hz=np.zeros(len(ends)),
+        familiar=np.zeros(len(ends)),
         masked=np.zeros(len(ends), bool),
         kind=np.full(len(ends), ANCHOR, np.int8),
         row=np.array([k for k, *_ in ends], np.int64),

@@ -99,8 +99,9 @@ def _traced(
     table, scores = table_of_rows(world, found, rows)
     anchors = world.anchors(case)[: settings.anchors]
     result = trace_table(
-        table, world.graph, believe, scores=scores, anchors=anchors, outages=world.outages
-    )
+        table, world.graph, believe, scores=scores, anchors=anchors, outages=world.outages,
+        traffic=world.traffic,
+    )  # fmt: skip
     return table, result
 
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from controller.domain.presence import Outages
 from controller.domain.trace_nodes import Anchor
+from controller.domain.traffic import Traffic
 from controller.domain.travel import TravelGraph
 from controller.domain.types import F32, F64
 
@@ -43,6 +44,7 @@ class World(Protocol):
     graph: TravelGraph
     seen: Seen
     outages: Outages
+    traffic: Traffic
     days: int
     sightings_per_day: float
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from controller.domain.presence import Outages
 from controller.domain.trace_nodes import Anchor
+from controller.domain.traffic import Traffic
 from controller.domain.travel import TravelGraph, graph_of_sites
 from controller.domain.types import CameraSite
 from sim.evaluate.settings import EvaluateSettings
@@ -71,6 +72,10 @@ class SmallTown:
             np.array([p.masked for p in passages], bool), quality, quality >= 0.1,
         )  # fmt: skip
         self.sightings_per_day = len(passages) / self.days
+        self.traffic = Traffic.of(
+            camera.astype(np.int64), self.seen.start_us, cameras=len(self.graph), days=self.days,
+            total=len(passages),
+        )  # fmt: skip
         self._faces()
 
     def _faces(self) -> None:
