@@ -45,6 +45,7 @@ MAX_PEELS: Final = 16
 """How often a stretch is taken out and the chain computed anew; what fails later is for review."""
 GROWTH_FLOOR: Final = -6.0
 LEAST_ENTRY: Final = 0.7
+DAY_S: Final = 86_400.0
 POSTERIORS_EVERY: Final = 4
 MUTE_SHARE: Final = 0.25
 
@@ -117,21 +118,21 @@ def trace_table(
     traffic = traffic or settings.even(len(graph))
     scores = scores or scores_of_llrs(table)
     everybody = nodes_of(table, scores, graph, anchors, verdicts, traffic)
-    entry = _entry(everybody, settings, len(graph))
+    entry = _entry(everybody, settings)
     nodes = everybody.take(grown(everybody, moves, entry, GROWTH_FLOOR))
     belief = _believed(nodes, moves, settings)
     firm = belief.path[belief.posterior[belief.path] >= settings.accept_posterior]
     known = familiar(nodes, firm, graph)
-    if known.any():
-        nodes = replace(nodes, familiar=known)
+    if len(known):
+        nodes = replace(nodes, log_found=known)
         belief = _believed(nodes, moves, settings)
     return _stated(table, nodes, belief, settings)
 
 
-def _entry(nodes: Nodes, settings: TraceSettings, cameras: int) -> F64:
+def _entry(nodes: Nodes, settings: TraceSettings) -> F64:
     """Return (n,) log odds against each node's being the subject's, out of the blue."""
-    per_camera_hz = settings.sightings_expected / (settings.searched_s * max(cameras, 1))
-    odds = np.maximum(nodes.log_hz - np.log(per_camera_hz), LEAST_ENTRY) - nodes.familiar
+    per_day = settings.sightings_expected * DAY_S / settings.searched_s
+    odds = np.maximum(nodes.log_hz - nodes.log_found - np.log(per_day), LEAST_ENTRY)
     return np.asarray(np.where(nodes.kind == OPEN, odds, 0.0))
 
 
@@ -145,7 +146,7 @@ class _Belief:
 
 
 def _believed(nodes: Nodes, moves: Moves, settings: TraceSettings) -> _Belief:
-    entry = _entry(nodes, settings, len(moves.graph))
+    entry = _entry(nodes, settings)
     chains = Chains(nodes, edges_of(nodes, moves), moves, entry)
     weights, odds = nodes.llr.copy(), np.zeros(len(nodes))
     posterior = np.zeros(len(nodes))

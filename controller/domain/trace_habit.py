@@ -16,6 +16,7 @@ from controller.domain.types import F64
 
 I64 = NDArray[np.int64]
 APART_S: Final = 6 * 3600.0
+DAY_S: Final = 86_400.0
 AROUND_S: Final = 90.0
 SHARE: Final = 0.6
 DOUBT: Final = 4.0
@@ -24,25 +25,25 @@ MAX_VISITS: Final = 256
 
 
 def familiar(nodes: Nodes, firm: I64, graph: TravelGraph) -> F64:
-    """Return (n,) how much likelier each node's camera is than any, as a log.
+    """Return each node's `log_found` (n,) with the habit in it; empty if there is none to see.
 
     `firm` are the nodes that nobody doubts; more than `MAX_VISITS` of them are thinned out.
     """
     visits = _visits(nodes, firm)
     count = np.zeros(len(nodes))
     near = np.zeros(len(nodes))
-    if len(visits):
-        places, of_visit = np.unique(nodes.camera[visits], return_inverse=True)
-        cameras, of_node = np.unique(np.maximum(nodes.camera, 0), return_inverse=True)
-        share = _around(graph, places, cameras)
-        for visit, place in zip(visits, of_visit, strict=True):
-            apart = np.abs(nodes.start_s - nodes.start_s[visit]) > APART_S
-            count += apart
-            near += apart * share[place][of_node]
-    habit = np.where(count > 0, near / np.maximum(count, 1), 0.0)
-    part = SHARE * count / (count + DOUBT)
-    found = np.log(1 - part + part * habit * len(graph))
-    return np.asarray(np.where(nodes.camera >= 0, found, 0.0))
+    if not len(visits) or np.ptp(nodes.start_s) <= APART_S:
+        return np.empty(0)
+    places, of_visit = np.unique(nodes.camera[visits], return_inverse=True)
+    cameras, of_node = np.unique(np.maximum(nodes.camera, 0), return_inverse=True)
+    share = _around(graph, places, cameras)
+    for visit, place in zip(visits, of_visit, strict=True):
+        apart = np.abs(nodes.start_s - nodes.start_s[visit]) > APART_S
+        count += apart
+        near += apart * share[place][of_node]
+    habit = near / np.maximum(count, 1) / DAY_S
+    part = np.where(nodes.camera >= 0, SHARE * count / (count + DOUBT), 0.0)
+    return np.asarray(np.log((1 - part) * np.exp(nodes.log_found) + part * habit))
 
 
 def _visits(nodes: Nodes, firm: I64) -> I64:

@@ -32,7 +32,6 @@ LONGEST_S: Final = 18 * 3600.0
 OVERLAP_SLACK_S: Final = 1.5
 IDLE, SLACK_S = 3.0, 300.0
 """Who takes longer than so many times the walk, and so long, was not just walking."""
-DAY_S: Final = 86_400.0
 LOG_ROOT_2PI: Final = 0.5 * float(np.log(2 * np.pi))
 
 
@@ -77,7 +76,8 @@ class Moves:
         tree = KDTree(graph.places_m)
         ends = tree.query_ball_point(graph.places_m, settings.ride_m, return_length=True)
         self._log_ride = np.log(np.maximum(np.asarray(ends, np.float64), 1.0))
-        self._log_cameras = float(np.log(max(len(graph), 1)))
+        # Somewhere, some time: as often as a person comes out and is seen in a day.
+        self._lost = float(np.log(settings.lost * settings.outings_per_day))
         self._log_span = float(np.log1p(LONGEST_S / settings.dwell_from_s))
 
     def gains(
@@ -108,14 +108,14 @@ class Moves:
             self._dwell(nodes.camera[i], walk_s, since, anchored),
         ]
         if lost:
-            parts.append(self._lost() + nodes.familiar[j])
+            parts.append(self._lost + nodes.log_found[j])
         total = logsumexp(np.stack(parts), axis=0) - self._log_strangers(nodes, j)
         total += np.where(anchored, 0.0, self._mask(nodes.masked[i] == nodes.masked[j], since))
         return np.asarray(np.where(possible, total, -np.inf))
 
     def lost_gains(self, nodes: Nodes) -> F64:
         """Return (n,) the gain of being found at each node after having been lost."""
-        return np.asarray(self._lost() + nodes.familiar - self._log_strangers(nodes, slice(None)))
+        return np.asarray(self._lost + nodes.log_found - self._log_strangers(nodes, slice(None)))
 
     def _log_strangers(self, nodes: Nodes, j: I64 | slice) -> F64:
         # Nobody else is at an anchor: it is as likely as its place is to be found again.
@@ -174,11 +174,6 @@ class Moves:
         # A stay ends some time after there was time to walk there at all, gently.
         ready = log_expit((since - 0.6 * walk_s) / 20.0)
         return np.asarray(np.log(s.dwell) + place + ready + self._log_when(since))
-
-    def _lost(self) -> float:
-        # Somewhere, some time: as often as a person comes out and is seen in a day.
-        per_s = self.settings.outings_per_day / DAY_S
-        return float(np.log(self.settings.lost * per_s)) - self._log_cameras
 
     def _log_when(self, since: F64) -> F64:
         # As likely in every doubling of the time.

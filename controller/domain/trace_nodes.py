@@ -71,8 +71,9 @@ class Nodes:
     `camera` is a place in the graph or -1 (an anchor), `place_m` (n, 2), `reach_m` how far from
     the place the person may be, times in seconds since `origin_us`, `kind` one of `OPEN`,
     `CONFIRMED`, `ANCHOR`, `row` the candidate's row or the anchor's number; `strange` and `usual`
-    as in `FaceScores`, `weight` by quality; `log_hz` how often strangers come by, `familiar` as in
-    `trace_habit`.
+    as in `FaceScores`, `weight` by quality; `log_hz` how often strangers come by;
+    `log_found` the chance that one sighting of the day, of somebody of whom nothing is known, is
+    in this camera and second.
     """
 
     origin_us: int
@@ -87,7 +88,7 @@ class Nodes:
     usual: F64
     weight: F64
     log_hz: F64
-    familiar: F64
+    log_found: F64
     masked: NDArray[np.bool_]
     kind: NDArray[np.int8]
     row: I64
@@ -103,7 +104,7 @@ class Nodes:
             self.origin_us, self.camera[chosen], self.place_m[chosen], self.reach_m[chosen],
             self.start_s[chosen], self.end_s[chosen], self.sigma_s[chosen], self.llr[chosen],
             self.strange[chosen], self.usual[chosen], self.weight[chosen], self.log_hz[chosen],
-            self.familiar[chosen], self.masked[chosen], self.kind[chosen], self.row[chosen],
+            self.log_found[chosen], self.masked[chosen], self.kind[chosen], self.row[chosen],
         )  # fmt: skip
 
 
@@ -124,7 +125,7 @@ def nodes_of(
     mine = _candidate_nodes(table, scores, graph, camera, usable, origin_us, traffic)
     mine.kind[:] = np.where(_rows_of(table, verdicts.confirmed)[usable], CONFIRMED, OPEN)
     mine.llr[mine.kind == CONFIRMED] = CERTAIN_LLR
-    whole = _joined(mine, _anchor_nodes(anchors, origin_us))
+    whole = _joined(mine, _anchor_nodes(anchors, origin_us, traffic))
     return whole.take(np.arange(len(whole)))
 
 
@@ -173,14 +174,14 @@ def _candidate_nodes(
         usual=scores.usual[rows],
         weight=table.quality[rows].clip(0.05, 1.0),
         log_hz=traffic.log_at(camera[rows], table.start_us[rows]),
-        familiar=np.zeros(len(rows)),
+        log_found=traffic.log_found(camera[rows], table.start_us[rows]),
         masked=np.asarray(table.mask[rows] == MASKED),
         kind=np.zeros(len(rows), np.int8),
         row=rows.astype(np.int64),
     )
 
 
-def _anchor_nodes(anchors: Sequence[Anchor], origin_us: int) -> Nodes:
+def _anchor_nodes(anchors: Sequence[Anchor], origin_us: int, traffic: Traffic) -> Nodes:
     # The stay's two ends are nodes: whatever was seen inside it links to them by place.
     ends = [
         (k, one, at_us)
@@ -201,7 +202,7 @@ def _anchor_nodes(anchors: Sequence[Anchor], origin_us: int) -> Nodes:
         usual=np.zeros(len(ends)),
         weight=np.ones(len(ends)),
         log_hz=np.zeros(len(ends)),
-        familiar=np.zeros(len(ends)),
+        log_found=np.full(len(ends), traffic.log_anywhere),
         masked=np.zeros(len(ends), bool),
         kind=np.full(len(ends), ANCHOR, np.int8),
         row=np.array([k for k, *_ in ends], np.int64),

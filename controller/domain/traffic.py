@@ -15,6 +15,9 @@ PRIOR: Final = 4.0
 """A camera's hour is believed as much as so many sightings that follow the city's day."""
 CAMERA_PRIOR: Final = 8.0
 LEAST_HZ: Final = 1e-6
+ANYWHERE: Final = 0.3
+"""Share of people who are not where and when most people are."""
+DAY_S: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,3 +55,17 @@ class Traffic:
     def log_at(self, camera: I64, at_us: I64) -> F64:
         """Return (n,) log rates of cameras at moments."""
         return np.asarray(np.log(self.hz[camera, at_us // HOUR_US % HOURS]))
+
+    def log_found(self, camera: I64, at_us: I64) -> F64:
+        """Return (n,) log chances per second that a day's sighting of somebody is there and then.
+
+        People are where people are, so that busy places are as likely for the subject.
+        """
+        per_day = float(self.hz.mean(axis=1).sum()) * DAY_S
+        share = self.hz[camera, at_us // HOUR_US % HOURS] / per_day
+        return np.asarray(np.log((1 - ANYWHERE) * share + ANYWHERE * np.exp(self.log_anywhere)))
+
+    @property
+    def log_anywhere(self) -> float:
+        """Return the log of one second of one camera's share of a day of all."""
+        return -float(np.log(max(len(self.hz), 1) * DAY_S))
