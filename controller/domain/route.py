@@ -36,7 +36,7 @@ class RouteSettings:
     max_agents: int = 50
     margin_s: float = 60.0
     mass: float = 0.95
-    doubtful_from: float = 0.2
+    doubtful_from: float = 0.05
     per_agent_per_hour: int = 12
     camera_radius_m: float = 15.0
     watch_agents: int = 5
@@ -90,10 +90,15 @@ class RoutePlan:
 
 @dataclass(frozen=True, slots=True)
 class AgentStates:
-    """Who is offline, and how many queries each agent got in the last hour."""
+    """Who is offline, how many queries each agent got in the last hour, and who knows the case.
+
+    `asked`: agents that were asked in this case before. They count against the budget, and may be
+    asked again without anybody else's hearing of the case.
+    """
 
     offline: frozenset[str] = frozenset()
     asked_last_hour: Mapping[str, int] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
 
 
 def plan(
@@ -121,7 +126,7 @@ def route(
         if v.posterior >= settings.doubtful_from and v.camera_id in place
     ]
     maybe = doubtful + guesses(visits, graph, settings.prism, outages)
-    chosen, mass, left_out = _chosen(maybe, graph, known, settings)
+    chosen, mass, left_out = _chosen(maybe, graph, known, agents.asked, settings)
     asks: list[Ask] = []
     for agent_id in [*known, *chosen]:
         beyond = agent_id in chosen
@@ -148,7 +153,11 @@ def _of_doubt(visit: Visit, camera: int, settings: RouteSettings) -> Guess:
 
 
 def _chosen(
-    maybe: Sequence[Guess], graph: TravelGraph, known: Sequence[str], settings: RouteSettings
+    maybe: Sequence[Guess],
+    graph: TravelGraph,
+    known: Sequence[str],
+    asked: frozenset[str],
+    settings: RouteSettings,
 ) -> tuple[list[str], float, int]:
     """Return agents beyond the known by probability, the mass they cover, how many are left out."""
     missing: dict[str, float] = {}
@@ -162,10 +171,13 @@ def _chosen(
     held = np.array([1.0 - np.exp(-missing[name]) for name in ranked])
     total = float(held.sum())
     most = len(known) if settings.max_gap_agents is None else settings.max_gap_agents
-    most = max(0, min(most, settings.max_agents - len(known)))
+    before = [name for name in ranked if name in asked]
+    most = min(most, settings.max_agents - len(known)) - len(asked.difference(known))
     enough = int(np.searchsorted(np.cumsum(held), settings.mass * total - 1e-12)) + 1
-    taken = ranked[: min(most, enough)]
-    covered = float(held[: len(taken)].sum()) / total if total > 0 else 1.0
+    fresh = [name for name in ranked[:enough] if name not in asked]
+    taken = before + fresh[: max(most, 0)]
+    chance = dict(zip(ranked, held.tolist(), strict=True))
+    covered = sum(chance[name] for name in taken) / total if total > 0 else 1.0
     return taken, covered, len(ranked) - len(taken)
 
 

@@ -44,6 +44,8 @@ I64 = NDArray[np.int64]
 MAX_PEELS: Final = 16
 """How often a stretch is taken out and the chain computed anew; what fails later is for review."""
 GROWTH_FLOOR: Final = -6.0
+HOPELESS_LLR: Final = -4.0
+"""A face so unlike the subject's is no candidate at any place and time."""
 LEAST_ENTRY: Final = 0.7
 DAY_S: Final = 86_400.0
 POSTERIORS_EVERY: Final = 4
@@ -64,8 +66,8 @@ class TraceSettings:
     camera_radius_m: float = 15.0
     speeds: Speeds = field(default_factory=Speeds)
     look_alikes: LookAlikes = field(default_factory=LookAlikes)
-    miss: float = 0.5
-    accept_posterior: float = 0.95
+    miss: float = 0.4
+    accept_posterior: float = 0.8
     review_posterior: float = 0.05
     merge_gap_s: float = 45.0
 
@@ -118,6 +120,8 @@ def trace_table(
     traffic = traffic or settings.even(len(graph))
     scores = scores or scores_of_llrs(table)
     everybody = nodes_of(table, scores, graph, anchors, verdicts, traffic)
+    hopeful = (everybody.kind != OPEN) | (everybody.llr >= HOPELESS_LLR)
+    everybody = everybody.take(np.flatnonzero(hopeful))
     entry = _entry(everybody, settings)
     nodes = everybody.take(grown(everybody, moves, entry, GROWTH_FLOOR))
     belief = _believed(nodes, moves, settings)

@@ -23,8 +23,8 @@ MAX_SEEDS: Final = 4_000
 MAX_ROUNDS: Final = 12
 MAX_PAIRS: Final = 1_500_000
 """Pairs looked at in one round; beyond it the weaker half of the frontier waits for no one."""
-MAX_BEFORE: Final = 48
-"""Earlier nodes that one node keeps edges to: those of the greatest gain."""
+MAX_BEFORE: Final = 96
+"""Earlier nodes that one node keeps edges to: those of the greatest gain and evidence."""
 REACH_S: Final = 1200.0
 GROWTH_WALK_S: Final = 500.0
 """How far in time, and in time on foot, a candidate draws in its neighbours."""
@@ -76,7 +76,7 @@ def edges_of(nodes: Nodes, moves: Moves) -> Edges:
     i, j = np.concatenate([i, a]), np.concatenate([j, b])
     kept = np.isfinite(gain)
     i, j, gain = i[kept], j[kept], gain[kept]
-    order = np.lexsort((-gain, j))
+    order = np.lexsort((-gain - nodes.llr[i], j))
     i, j, gain = i[order], j[order], gain[order]
     first = np.searchsorted(j, j)
     few = np.arange(len(j)) - first < MAX_BEFORE

@@ -43,23 +43,24 @@ class MoveSettings:
     """
 
     speeds: Speeds = field(default_factory=Speeds)
-    again: float = 0.32
-    move: float = 0.40
-    dwell: float = 0.20
-    lost: float = 0.08
-    outings_per_day: float = 3.0
-    miss: float = 0.5
+    again: float = 0.45
+    move: float = 0.31
+    dwell: float = 0.14
+    lost: float = 0.10
+    outings_per_day: float = 4.0
+    miss: float = 0.4
     soon_s: float = 20.0
-    later_s: float = 600.0
-    soon_share: float = 0.7
+    later_s: float = 400.0
+    soon_share: float = 0.75
     floor_s: float = 6.0
-    dwell_walk_s: float = 150.0
-    dwell_from_s: float = 60.0
+    dwell_walk_s: float = 90.0
+    dwell_from_s: float = 180.0
     anchor_share: float = 0.1
     ride_wait_s: float = 120.0
     ride_m: float = 3000.0
-    mask_kept: float = 0.9
-    mask_kept_s: float = 7200.0
+    mask_kept: float = 0.95
+    mask_kept_later: float = 0.7
+    mask_kept_s: float = 1800.0
 
 
 class Moves:
@@ -181,7 +182,9 @@ class Moves:
 
     def _mask(self, kept: NDArray[np.bool_], since: F64) -> F64:
         # People keep their mask on or off for a while; strangers are as they are.
-        share = 0.5 + (self.settings.mask_kept - 0.5) * np.exp(-since / self.settings.mask_kept_s)
+        s = self.settings
+        soon = np.exp(-since / s.mask_kept_s)
+        share = s.mask_kept_later + (s.mask_kept - s.mask_kept_later) * soon
         return np.asarray(np.log(2 * np.where(kept, share, 1 - share)))
 
     def _up_between(self, nodes: Nodes, i: I64, j: I64, between: I64, walk_s: F64) -> I64:

@@ -19,10 +19,10 @@ class Speeds:
     """Pace against the camera graph's walking time: 1 is that, 2 twice as fast; log-normal."""
 
     walk_pace: float = 1.0
-    walk_log_sd: float = 0.22
+    walk_log_sd: float = 0.18
     bus_pace: float = 3.2
     bus_log_sd: float = 0.40
-    bus_share: float = 0.12
+    bus_share: float = 0.06
     fastest_pace: float = 9.0
 
 

@@ -1,7 +1,7 @@
 """One case through the whole chain in process: match, trace, route, ask, trace again."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.domain.candidates import CandidateTable
-from controller.domain.route import RoutePlan, RouteSettings, route
+from controller.domain.route import AgentStates, RoutePlan, RouteSettings, route
 from controller.domain.trace import TraceSettings, trace_table
 from controller.domain.trace_explain import as_trace
 from controller.domain.trace_states import TableTrace
@@ -61,7 +61,7 @@ def run_case(
     first = rows[result.accepted], rows
     for _ in range(settings.rounds):
         believe = replace(believe, speeds=_speeds(table, result, world.graph))
-        plan = _plan(world, table, result, believe)
+        plan = _plan(world, table, result, believe, frozenset(asked))
         queries += len(plan.asks)
         asked |= {ask.query.agent_id for ask in plan.asks}
         certain |= {ask.query.agent_id for ask in plan.asks if not ask.beyond}
@@ -106,29 +106,35 @@ def _traced(
 
 
 def _plan(
-    world: World, table: CandidateTable, result: TableTrace, believe: TraceSettings
-) -> RoutePlan:
+    world: World, table: CandidateTable, result: TableTrace, believe: TraceSettings,
+    asked: frozenset[str],
+) -> RoutePlan:  # fmt: skip
     cameras = len(world.graph)
     most = round(LARGE_CITY_SHARE * cameras) if cameras >= LARGE_CITY else MAX_AGENTS
     budget = RouteSettings(max_gap_agents=None, max_agents=most)
     trace = as_trace(result, table, believe.merge_gap_s)
-    return route(trace, world.graph, budget, outages=world.outages)
+    states = AgentStates(asked=asked)
+    return route(trace, world.graph, budget, agents=states, outages=world.outages)
 
 
 def _replies(world: World, found: Search, plan: RoutePlan) -> NDArray[np.bool_]:
     """Return (n,) what the asked agents reveal: theirs, in the window, above the local limit."""
-    seen, reply = world.seen, np.zeros(len(world.seen), bool)
     place = {name: i for i, name in enumerate(world.graph.camera_ids)}
-    rows_of: dict[int, I64] = {}
-    for ask in plan.asks:
-        camera = place[ask.query.camera_id]
-        if camera not in rows_of:
-            rows_of[camera] = np.flatnonzero((seen.camera == camera) & found.passes_locally)
-        rows = rows_of[camera]
-        inside = seen.start_us[rows] <= ask.query.end_us
-        inside &= seen.end_us[rows] >= ask.query.start_us
-        reply[rows[inside]] = True
-    return reply
+    spans = [(place[a.query.camera_id], a.query.start_us, a.query.end_us) for a in plan.asks]
+    return _held(world, found, spans)
+
+
+def _held(world: World, found: Search, spans: Sequence[tuple[int, int, int]]) -> NDArray[np.bool_]:
+    """Return (n,) what passes the local limit within (camera, from µs, until µs) spans."""
+    seen, held = world.seen, np.zeros(len(world.seen), bool)
+    local = np.flatnonzero(found.passes_locally)
+    local = local[np.argsort(seen.camera[local], kind="stable")]
+    first = np.searchsorted(seen.camera[local], np.arange(len(world.graph) + 1))
+    for camera, start_us, end_us in spans:
+        rows = local[first[camera] : first[camera + 1]]
+        inside = (seen.start_us[rows] <= end_us) & (seen.end_us[rows] >= start_us)
+        held[rows[inside]] = True
+    return held
 
 
 def _speeds(table: CandidateTable, result: TableTrace, graph: TravelGraph) -> Speeds:

@@ -28,7 +28,7 @@ class EvaluateSettings:
     miss_rate: float = 0.2
     photos: tuple[str, ...] = ("unmasked", "masked")
     candidate_share: float = 1e-3
-    local_share: float = 0.02
+    local_share: float = 0.03
     rounds: int = 2
     anchors: int = 0
 

@@ -91,7 +91,7 @@ def test_an_agent_whose_clock_is_an_hour_off_spoils_only_its_own_sighting() -> N
 
 
 def test_a_masked_subject_among_masked_strangers_needs_the_neighbours() -> None:
-    hidden, after = face(3, 3 * STEP_S, 8.0, mask="masked"), face(4, 4 * STEP_S, 13.0)
+    hidden, after = face(3, 3 * STEP_S, 10.0, mask="masked"), face(4, 4 * STEP_S, 13.0)
     subject = [*walk(0, 3, 0.0, 13.0), hidden, after]
     strangers = [face(5 + 3 * k, 900.0 * k + 5000.0, 5.0, mask="masked") for k in range(8)]
     assert ids(trace([*subject, *strangers], STREET, SETTINGS)) == of(subject)
