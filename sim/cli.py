@@ -2,13 +2,15 @@
 
 import typer
 
+from sim.evaluate.cli import evaluate_command
 from sim.load.cli import load_app
 
 app = typer.Typer(
     name="sim", no_args_is_help=True, pretty_exceptions_enable=False,
-    help="Stand-ins for a city: load.",
+    help="Stand-ins for a city: load, evaluation.",
 )  # fmt: skip
 app.add_typer(load_app, name="load")
+app.command("evaluate")(evaluate_command)
 
 
 @app.callback()

@@ -37,6 +37,7 @@ class CaseResult:
     """
 
     first_accepted: I64
+    first_review: I64
     first_known: I64
     accepted: I64
     review: I64
@@ -58,7 +59,7 @@ def run_case(
     have, asked, certain, queries = found.passes.copy(), set[str](), set[str](), 0
     rows = np.flatnonzero(have)
     table, result = _traced(world, found, case, rows, believe, settings)
-    first = rows[result.accepted], rows
+    first = rows[result.accepted], rows[result.review], rows
     for _ in range(settings.rounds):
         believe = replace(believe, speeds=_speeds(table, result, world.graph))
         plan = _plan(world, table, result, believe, frozenset(asked))
@@ -70,7 +71,8 @@ def run_case(
         table, result = _traced(world, found, case, rows, believe, settings)
     return CaseResult(
         first_accepted=first[0],
-        first_known=first[1],
+        first_review=first[1],
+        first_known=first[2],
         accepted=rows[result.accepted],
         review=rows[result.review],
         known=rows,

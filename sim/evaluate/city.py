@@ -19,8 +19,6 @@ from sim.evaluate.world import Seen
 VIEW_M: Final = 15.0
 """How far from its place a camera is taken to see people."""
 MAX_SAMPLE: Final = 400_000
-KEEP_ALL: Final = 3_000_000
-"""Up to so many sightings are kept whole; of more, only what may pass a queried agent's look."""
 
 
 def plan_of(settings: EvaluateSettings) -> CityPlan:

@@ -1,6 +1,7 @@
 """The search of one case in process: the same calibration and operating point as the controller."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,9 @@ from controller.domain.trace_faces import FaceScores, read_faces
 from controller.domain.types import F32
 from sim.evaluate.settings import EvaluateSettings
 from sim.evaluate.world import World
+
+OWN_STRANGERS: Final = 0.02
+"""By how much a photo's own threshold may lie below that of the packaged calibration."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +44,19 @@ def search(world: World, case: int, calibration: Calibration, settings: Evaluate
     passes = _passing(point, cosines, world.seen.masked)
     return Search(
         cosines, point, passes & world.seen.published,
-        _passing(at(settings.local_share), cosines, world.seen.masked),
+        _passing(at(settings.local), cosines, world.seen.masked),
     )  # fmt: skip
+
+
+def least_of(settings: EvaluateSettings, calibration: Calibration) -> float | None:
+    """Return the cosine below which nothing passes even locally; None where all is kept."""
+    if not settings.large:
+        return None
+    share = settings.local / len(settings.photos)
+    limits = [
+        one.threshold(strangers=1, false_candidates=share) for one in calibration.pairs.values()
+    ]
+    return min(limits) - OWN_STRANGERS
 
 
 def table_of_rows(

@@ -1,5 +1,6 @@
 """`evaluate`: one city, several cases, all figures."""
 
+import resource
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -9,10 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.adapters.calibrations import load_calibration
+from sim.city.city import City
 from sim.evaluate.baselines import best_threshold, greedy_nearest, threshold_only
 from sim.evaluate.chain import CaseResult, run_case
-from sim.evaluate.matching import search, table_of_rows
+from sim.evaluate.city import CityWorld, plan_of
+from sim.evaluate.matching import least_of, search, table_of_rows
 from sim.evaluate.score import (
+    CityTruth,
     RouteScore,
     TraceScore,
     pooled,
@@ -27,6 +31,23 @@ SPACE: Final = "mfn192-arc5-w2"
 Bools = NDArray[np.bool_]
 Progress = Callable[[str, int, int], None]
 """Told what is done, how far, and of how much."""
+
+
+def evaluate(
+    settings: EvaluateSettings, progress: Progress = lambda _what, _done, _all: None
+) -> dict[str, Any]:
+    """Return the figures of a synthetic city, made from the settings."""
+    progress("the city", 0, settings.cases)
+    started_s = time.monotonic()
+    plan = plan_of(settings)
+    world = CityWorld(
+        City(plan), settings.photos, least=least_of(settings, load_calibration(SPACE))
+    )
+    made_s = time.monotonic() - started_s
+    figures = evaluate_world(world, CityTruth(plan, world.sightings), settings, progress)
+    figures["seconds_for_the_city"] = round(made_s, 1)
+    figures["memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
+    return figures
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +80,7 @@ def evaluate_world(
     progress("case", settings.cases, settings.cases)
     return {
         "settings": asdict(settings),
-        "city": _city(world),
+        "city": _city(world, settings) | _passages(truth, settings),
         "trace": _trace(figures, settings, mine),
         "baselines": _baselines(figures),
         "route": _route(figures, len(world.graph)),
@@ -91,14 +112,34 @@ def _case(
     )
 
 
-def _city(world: World) -> dict[str, Any]:
+def _passages(truth: Truth, settings: EvaluateSettings) -> dict[str, int]:
+    each = [truth.passages(case) for case in range(settings.cases)]
+    return {f"passages_{name}": sum(one[name] for one in each) for name in each[0]}
+
+
+def _city(world: World, settings: EvaluateSettings) -> dict[str, Any]:
     return {
+        "strangers_above": _quantiles(world, settings),
         "cameras": len(world.graph),
         "sightings_per_camera_day": round(world.sightings_per_day / len(world.graph), 1),
         "masked": round(float(world.seen.masked.mean()), 4) if len(world.seen) else 0.0,
         "published": round(float(world.seen.published.mean()), 4) if len(world.seen) else 0.0,
         "outages": len(world.outages),
     }
+
+
+def _quantiles(world: World, settings: EvaluateSettings) -> dict[str, dict[str, float]]:
+    """Return the cosines that one stranger in so many exceeds, by photo and sighting."""
+    found = {}
+    for p, photo in enumerate(settings.photos):
+        samples = [world.stranger_sample(c, settings.photos) for c in range(settings.cases)]
+        for code, state in enumerate(("unmasked", "masked")):
+            values = np.concatenate([cosines[masks == code, p] for cosines, masks in samples])
+            if len(values):
+                found[f"{photo}-{state}"] = {
+                    f"1e-{k}": round(float(np.quantile(values, 1 - 10.0**-k)), 3) for k in (2, 3)
+                }
+    return found
 
 
 def _trace(
@@ -136,6 +177,10 @@ def _baselines(figures: list[CaseFigures]) -> dict[str, Any]:
 
 
 def _route(figures: list[CaseFigures], cameras: int) -> dict[str, Any]:
+    """Return who was asked and what it brought.
+
+    Sightings are known (a candidate), recovered (accepted, or shown for review) and accepted.
+    """
     routes = [f.route for f in figures]
     held = max(sum(r.holders for r in routes), 1)
     total = max(sum(r.detectable for r in routes), 1)
@@ -150,8 +195,10 @@ def _route(figures: list[CaseFigures], cameras: int) -> dict[str, Any]:
         "holders_asked_share": round(sum(r.reached for r in routes) / held, 4),
         "others_per_holder": round(sum(r.others for r in routes) / held, 4),
         "cases_with_all_holders_asked": sum(r.reached == r.holders for r in routes),
-        "recovered_with_routing": share("known"),
-        "recovered_without_routing": share("known_before"),
+        "known_with_routing": share("known"),
+        "known_without_routing": share("known_before"),
+        "recovered_with_routing": share("offered"),
+        "recovered_without_routing": share("offered_before"),
         "accepted_with_routing": share("accepted"),
         "accepted_without_routing": share("accepted_before"),
     }

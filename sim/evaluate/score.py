@@ -7,10 +7,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from controller.domain.travel import TravelGraph
+from sim.city.truth import Truth
+from sim.city.types import U64, CityPlan
 from sim.evaluate.chain import CaseResult
 from sim.evaluate.world import Seen
 
+Bools = NDArray[np.bool_]
 I64 = NDArray[np.int64]
+
+
+class CityTruth:
+    """Who is who among the sightings of a world."""
+
+    def __init__(self, plan: CityPlan, sightings: U64) -> None:
+        self._truth = Truth(plan)
+        self._cases = self._truth.cases_of(sightings)
+
+    def mine(self, case: int) -> Bools:
+        """Return (n,) whether each tracklet is the subject's."""
+        return np.asarray(self._cases == case)
+
+    def detectable(self) -> Bools:
+        """Return (n,) True: boxes make tracklets of detectable passages only."""
+        return np.ones(len(self._cases), bool)
+
+    def passages(self, case: int) -> dict[str, int]:
+        """Return how often the subject passed a camera, and what became of it."""
+        passed = self._truth.passed(case)
+        held = passed.sighting != 0
+        return {
+            "detectable": int(passed.detectable.sum()),
+            "missed_by_boxes": int((passed.detectable & ~held).sum()),
+            "camera_down": int(passed.down.sum()),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +77,9 @@ class RouteScore:
     """Who was asked in one case, and what of the detectable sightings came to be known.
 
     `holders` agents that hold a detectable sighting of the subject, `reached` of them that were
-    asked, `others` asked that hold none; `known` and `known_before` asking, `accepted` and
-    `accepted_before` asking, of `detectable` sightings.
+    asked, `others` asked that hold none. Of `detectable` sightings: `known` those that are
+    candidates, `offered` those that are accepted or for review, `accepted`; each also `before`
+    asking.
     """
 
     holders: int
@@ -58,6 +88,8 @@ class RouteScore:
     detectable: int
     known: int
     known_before: int
+    offered: int
+    offered_before: int
     accepted: int
     accepted_before: int
 
@@ -83,6 +115,8 @@ def route_score(
         detectable=int(wanted.sum()),
         known=int(wanted[result.known].sum()),
         known_before=int(wanted[result.first_known].sum()),
+        offered=int(wanted[result.accepted].sum() + wanted[result.review].sum()),
+        offered_before=int(wanted[result.first_accepted].sum() + wanted[result.first_review].sum()),
         accepted=int(wanted[result.accepted].sum()),
         accepted_before=int(wanted[result.first_accepted].sum()),
     )

@@ -66,3 +66,6 @@ class Truth(Protocol):
 
     def detectable(self) -> NDArray[np.bool_]:
         """Return (n,) whether a face of at least 28 px was seen for at least a second."""
+
+    def passages(self, case: int) -> dict[str, int]:
+        """Return how often the subject passed a camera, and what became of it."""

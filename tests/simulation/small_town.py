@@ -164,3 +164,6 @@ class SmallTown:
 
     def detectable(self) -> np.ndarray:
         return self.seen.quality >= 0.1
+
+    def passages(self, case: int) -> dict[str, int]:
+        return {}
