@@ -2,13 +2,15 @@
 
 import typer
 
+from sim.city.cli import city_command
 from sim.load.cli import load_app
 
 app = typer.Typer(
     name="sim", no_args_is_help=True, pretty_exceptions_enable=False,
-    help="Stand-ins for a city: load.",
+    help="Stand-ins for a city: its lives, its load.",
 )  # fmt: skip
 app.add_typer(load_app, name="load")
+app.command(name="city")(city_command)
 
 
 @app.callback()
