@@ -79,15 +79,23 @@ class City:
     def gathered(self, probes: Probes, *, least: float | None = None) -> Chunk:
         """Return the whole stream as one chunk, in order of start by the boxes' clocks."""
         parts = list(self.stream(probes, least=least))
+        by_day = np.sum([part.seen_by_day for part in parts], axis=0)
+        sample = np.concatenate([part.sample for part in parts])
+        masked = np.concatenate([part.sample_masked for part in parts])
         names = Sightings.__slots__
         rows = Sightings(
             *(np.concatenate([getattr(part.rows, name) for part in parts]) for name in names)
         )
+        # One copy of the cosines, by far the largest column, beside the parts: no second one.
+        cosines = np.empty((len(rows), len(probes)), np.float32)
         order = np.lexsort((rows.sighting, rows.camera, rows.start_us))
-        cosines = np.concatenate([part.cosines for part in parts])[order]
-        sample = np.concatenate([part.sample for part in parts])
-        masked = np.concatenate([part.sample_masked for part in parts])
-        by_day = np.sum([part.seen_by_day for part in parts], axis=0)
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        first = 0
+        while parts:
+            part = parts.pop(0)
+            cosines[place[first : first + len(part.rows)]] = part.cosines
+            first += len(part.rows)
         return Chunk(rows.take(order), cosines, int(by_day.sum()), by_day, sample, masked)
 
     def _chunk(self, unit: Unit, probes: Probes, least: float | None) -> Chunk:

@@ -135,8 +135,10 @@ def _told(plan: CityPlan, counts: _Counts, cosines: Mapping[str, F32]) -> dict[s
     per_day = counts.sightings / days * plan.people
     shares = {name: float((values >= ALIKE).mean()) for name, values in cosines.items()}
     masked = counts.masked / max(counts.sightings, 1)
-    # One photo, unmasked: what of a day's sightings it resembles, whoever is looked for.
-    alike = (1 - masked) * shares["unmasked-unmasked"] + masked * shares["masked-unmasked"]
+    # Sightings that resemble a photo of their own mask state, and one of the other state.
+    same = (1 - masked) * shares["unmasked-unmasked"] + masked * shares["masked-masked"]
+    bare = (1 - masked) * shares["unmasked-unmasked"] + masked * shares["masked-unmasked"]
+    both = same + shares["masked-unmasked"]
     return {
         "sightings_counted": counts.sightings,
         "of_all_people_days": round(days / all_days, 4),
@@ -148,7 +150,8 @@ def _told(plan: CityPlan, counts: _Counts, cosines: Mapping[str, F32]) -> dict[s
         "published_share": round(counts.published / max(counts.sightings, 1), 4),
         "masked_share": round(masked, 4),
         "visible_share": round(counts.visible / max(counts.sightings, 1), 4),
-        "look_alikes_per_case_day": round(alike * per_day, 1),
+        "look_alikes_per_case_day": round(both * per_day, 1),
+        "look_alikes_of_one_bare_photo": round(bare * per_day, 1),
         "impostors": {name: _spread(values) for name, values in cosines.items()},
     }
 
