@@ -26,7 +26,7 @@ from sim.city.types import (
 )  # fmt: skip
 
 SAMPLE_EVERY: Final = 16
-"""Every so-manieth sighting of a chunk is in its sample."""
+"""Every so-manieth sighting of a chunk is in its sample; in large cities fewer."""
 PHOTO_QUALITY: Final = 0.8
 SIZE: Final = 192
 
@@ -79,26 +79,31 @@ class City:
     def gathered(self, probes: Probes, *, least: float | None = None) -> Chunk:
         """Return the whole stream as one chunk, in order of start by the boxes' clocks."""
         parts = list(self.stream(probes, least=least))
+        by_day = np.sum([part.seen_by_day for part in parts], axis=0)
+        sample = np.concatenate([part.sample for part in parts])
+        masked = np.concatenate([part.sample_masked for part in parts])
         names = Sightings.__slots__
         rows = Sightings(
             *(np.concatenate([getattr(part.rows, name) for part in parts]) for name in names)
         )
+        # One copy of the cosines, by far the largest column, beside the parts: no second one.
+        cosines = np.empty((len(rows), len(probes)), np.float32)
         order = np.lexsort((rows.sighting, rows.camera, rows.start_us))
-        return Chunk(
-            rows.take(order),
-            np.concatenate([part.cosines for part in parts])[order],
-            sum(part.count for part in parts),
-            np.sum([part.seen_by_day for part in parts], axis=0),
-            np.concatenate([part.sample for part in parts]),
-            np.concatenate([part.sample_masked for part in parts]),
-        )
+        place = np.empty(len(order), np.int64)
+        place[order] = np.arange(len(order))
+        first = 0
+        while parts:
+            part = parts.pop(0)
+            cosines[place[first : first + len(part.rows)]] = part.cosines
+            first += len(part.rows)
+        return Chunk(rows.take(order), cosines, int(by_day.sum()), by_day, sample, masked)
 
     def _chunk(self, unit: Unit, probes: Probes, least: float | None) -> Chunk:
         rows = unit.recorded.sightings
         cosines = np.empty((len(rows), len(probes)), np.float32)
         for some, embedding in self._making.embeddings(unit):
             cosines[some] = embedding @ probes.embedding.T
-        sample = np.arange(len(rows))[unit.block % SAMPLE_EVERY :: SAMPLE_EVERY]
+        sample = np.arange(len(rows))[:: max(SAMPLE_EVERY, self._making.blocks // 4)]
         by_day = np.zeros(self.plan.days, np.int64)
         by_day[unit.day] = len(rows)
         kept: Bools = np.ones(len(rows), bool)

@@ -24,7 +24,7 @@ SEAT_M: Final = 0.5
 class Stretches:
     """k stretches, (k,) each: person, room, seconds since the city's start, ends (k, 2) in metres.
 
-    `camera` which has both ends in view, -1 if none.
+    `camera` which has its middle in view, -1 if none.
     """
 
     person: I64
@@ -52,8 +52,8 @@ def _in_rooms(making: Making, unit: Unit) -> Stretches:
     pieces = pieces_of(making.draws, making.venues, unit.crowd, stays)
     camera = making.watcher.room_camera(stays.venue[pieces.stay])
     watched = np.maximum(camera, 0)
-    seen = (camera >= 0) & making.watcher.in_view(watched, pieces.from_m)
-    seen &= making.watcher.in_view(watched, pieces.to_m)
+    middle = (pieces.from_m + pieces.to_m) / 2
+    seen = (camera >= 0) & making.watcher.in_view(watched, middle)
     shift = unit.day * 86_400.0
     return Stretches(
         unit.crowd.person[stays.row[pieces.stay]], pieces.room, pieces.start_s + shift,

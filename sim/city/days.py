@@ -30,7 +30,7 @@ FIRST_WEEKDAY: Final = 3
 """The first day is a Thursday."""
 REST_S: Final = 600.0
 """Nobody leaves home again sooner."""
-WALK_M: Final = 1000.0
+WALK_M: Final = 1400.0
 PARTY_GAP_M: Final = 0.75
 CAR_M_S, PARKING_S = 7.0, 150.0
 
@@ -151,7 +151,7 @@ class _Run:
 
     def _out(self, slot: int) -> _Move:
         crowd, move = self.crowd, self._move(slot)
-        errand = ~self.attends & self.chance("morning errand", 0.55 if self.weekend else 0.75)
+        errand = ~self.attends & self.chance("morning errand", 0.7 if self.weekend else 0.8)
         self._errand(move, errand, crowd.home, 0.75)
         move.at_s = self.about("morning", 9.9, 50)
         at = np.where(crowd.job == 2, self.about("school", 8.2, 12), self.about("work", 7.9, 40))
@@ -183,7 +183,7 @@ class _Run:
     def _afternoon(self, slot: int) -> _Move:
         crowd, move = self.crowd, self._move(slot)
         at_lunch = self.attends & (self.last_slot == 1) & (self.venue != crowd.work)
-        errand = (self.venue < 0) & ~self.attends & self.chance("second errand", 0.6)
+        errand = (self.venue < 0) & ~self.attends & self.chance("second errand", 0.7)
         at = self.about("afternoon", 14.4, 70)
         errand &= at > self.ready + REST_S
         self._errand(move, errand, crowd.home, 0.6)
@@ -198,7 +198,7 @@ class _Run:
     def _leave(self, slot: int) -> _Move:
         crowd, move = self.crowd, self._move(slot)
         from_work = self.attends & (self.venue >= 0)
-        errand = from_work & self.chance("on the way", 0.5)
+        errand = from_work & self.chance("on the way", 0.55)
         half = self.chance("near work", 0.5)
         near = np.where(half, self.node, crowd.home)
         self._errand(move, errand, near, 0.65)
@@ -217,10 +217,10 @@ class _Run:
 
     def _outing(self, slot: int) -> _Move:
         crowd, move = self.crowd, self._move(slot)
-        share = 0.6 if self.weekend else 0.28
+        share = 0.6 if self.weekend else 0.3
         together = self.draws.chance("outing", share, crowd.household, self.day)
         joins = together & self.chance("joins outing", 0.8)
-        late = ~joins & (crowd.job < 2) & self.chance("late", 0.15)
+        late = ~joins & (crowd.job < 2) & self.chance("late", 0.2)
         key = self.draws.bits("outing party", crowd.household, self.day)
         move.key = np.where(joins, key, move.key)
         move.place = np.where(joins, crowd.member, move.place)
@@ -264,7 +264,7 @@ class _Run:
     def _modes(self, here: I64, goal: I64, key: U64) -> tuple[Bools, Bools]:
         far = self._far_m(here, goal) > WALK_M
         # A household has one car, so a party decides as one.
-        car = far & self.draws.chance("by car", 0.4, key)
+        car = far & self.draws.chance("by car", 0.28, key)
         stops = self.venues.close_stop
         a, b = stops[here], stops[goal]
         reach = self._in_reach(here, self.venues.node[a]) & self._in_reach(

@@ -14,6 +14,8 @@ from sim.city.types import F32, I64, Bools
 from sim.faces.population import FacePopulation, People, State
 
 BLOCK: Final = 1_000
+DRIFT: Final = 0.03
+"""How much of somebody's look is that day's own: hair, glasses, a beard, the season's light."""
 AT_ONCE: Final = 4_096
 """Embeddings drawn at a time: 3 MB, which a cache holds."""
 STATES: Final[tuple[State, State]] = ("unmasked", "masked")
@@ -41,15 +43,32 @@ class Faces:
 
         `member` (n,) places in the block. The same arguments give the same embeddings.
         """
-        people = self.people(block)
+        today = self._today(block, day)
         seeds = np.random.SeedSequence([self._seed, 5, block, day])
         rng = np.random.Generator(np.random.SFC64(seeds))
         for state, chosen in zip(STATES, (~masked, masked), strict=True):
             rows = np.flatnonzero(chosen)
-            own = people.masked if state == "masked" else people.unmasked
             for first in range(0, len(rows), AT_ONCE):
                 some = rows[first : first + AT_ONCE]
-                yield some, self._population.sightings(rng, own[member[some]], state, quality[some])
+                yield (
+                    some,
+                    self._population.sightings(
+                        rng, today[state][member[some]], state, quality[some]
+                    ),
+                )
+
+    def _today(self, block: int, day: int) -> dict[State, F32]:
+        """Return how a block's people look on one day: (BLOCK, 192) for each mask state."""
+        people = self.people(block)
+        rng = np.random.default_rng([self._seed, 8, block, day])
+        nobody, best = np.zeros((BLOCK, people.masked.shape[1]), np.float32), np.ones(BLOCK)
+        out: dict[State, F32] = {}
+        for state in STATES:
+            own = people.masked if state == "masked" else people.unmasked
+            other = self._population.sightings(rng, nobody, state, best)
+            mixed = np.sqrt(1 - DRIFT) * own + np.sqrt(DRIFT) * other
+            out[state] = mixed / np.linalg.norm(mixed, axis=1, keepdims=True)
+        return out
 
     def photo(self, person: int, number: int, masked: bool, quality: float) -> F32:
         """Return the embedding (192,) of a reference photo of somebody."""

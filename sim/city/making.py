@@ -53,7 +53,9 @@ class Making:
         rng = np.random.default_rng([plan.seed, 1])
         self.venues: Venues = open_venues(rng, self.streets, plan.cameras)
         self.cameras: Cameras = set_up_cameras(plan, self.draws, self.streets, self.venues)
-        self.watcher = Watcher(self.draws, self.venues, self.cameras)
+        # Where everybody is masked, nobody takes the mask off to eat.
+        bare = plan.mask_rate < 1.0
+        self.watcher = Watcher(self.draws, self.venues, self.cameras, eats_bare=bare)
         self.faces = Faces(plan.seed)
 
     @property

@@ -14,16 +14,16 @@ from sim.city.types import F64, I8, I32, I64, U64, Bools
 from sim.city.venues import RESTAURANT, Venues
 
 PASSED, AT_DOOR, STAYED = range(3)
-LOOKS_UP: Final = 0.92
+LOOKS_UP: Final = 0.95
 """Who faces a camera, and does not look away or walk behind somebody."""
 TURNS: Final = 0.06
 """Who walks away from a camera and turns the head."""
 DOOR_OUT: Final = 0.3
-SPELL_S: Final = 13.0
-SPELLS: Final = 24
+SPELL_S: Final = 9.0
+SPELLS: Final = 32
 """Most visible spells of one piece; cycles are stretched so that a long stay needs no more."""
 EATS_AFTER_S, EATS_UNTIL_S = 300.0, 90.0
-SHIFT: Final = {"street": -0.02, "indoors": 0.60}
+SHIFT: Final = {"street": 0.08, "indoors": 0.72}
 """What a place does to the habit of wearing a mask (probit scale)."""
 
 
@@ -60,8 +60,9 @@ class Passages:
 class Watcher:
     """Turns days into passages before the cameras of one city."""
 
-    def __init__(self, draws: Draws, venues: Venues, cameras: Cameras) -> None:
+    def __init__(self, draws: Draws, venues: Venues, cameras: Cameras, *, eats_bare: bool) -> None:
         self._draws, self._venues, self._cameras = draws, venues, cameras
+        self._eats_bare = eats_bare
         self._room_camera = cameras.inside.copy()
         watched = np.flatnonzero(cameras.sites.kind == AT_STOP)
         self._room_camera[cameras.sites.venue[watched]] = watched
@@ -207,8 +208,6 @@ class Watcher:
             self._draws, crowd.mask_habit[row], SHIFT[where], crowd.person[row],
             np.asarray(day * 8 + slot),
         )  # fmt: skip
-
-    _eats_bare = True
 
 
 def _node_passes(life: Day) -> tuple[I64, I64, I8, I8, F64]:

@@ -14,7 +14,7 @@ from sim.scenes.camera import LEAST_FACE_PX
 LEAST_SEEN_S: Final = 1.0
 QUALITY_FLOOR: Final = 0.05
 """Below it a box keeps a tracklet to itself, as agents do by default."""
-BROKEN: Final = 0.10
+BROKEN: Final = 0.15
 BROKEN_FROM_S: Final = 5.0
 BREAK_S: Final = (2.6, 6.0)
 MASK_CHANGES: Final = 0.02

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from controller.adapters.calibrations import load_calibration
 from sim.city.city import City
+from sim.city.facts import check, facts
 from sim.evaluate.baselines import best_threshold, greedy_nearest, threshold_only
 from sim.evaluate.chain import CaseResult, run_case
 from sim.evaluate.city import CityWorld, plan_of
@@ -36,15 +37,18 @@ Progress = Callable[[str, int, int], None]
 def evaluate(
     settings: EvaluateSettings, progress: Progress = lambda _what, _done, _all: None
 ) -> dict[str, Any]:
-    """Return the figures of a synthetic city, made from the settings."""
+    """Return the figures of a synthetic city; `SimError` if the city itself is not honest."""
     progress("the city", 0, settings.cases)
     started_s = time.monotonic()
     plan = plan_of(settings)
+    honesty = facts(plan)
+    check(honesty, plan)
     world = CityWorld(
         City(plan), settings.photos, least=least_of(settings, load_calibration(SPACE))
     )
     made_s = time.monotonic() - started_s
     figures = evaluate_world(world, CityTruth(plan, world.sightings), settings, progress)
+    figures["honesty"] = honesty
     figures["seconds_for_the_city"] = round(made_s, 1)
     figures["memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)
     return figures

@@ -18,7 +18,8 @@ class EvaluateSettings:
 
     `photos`: mask states of the reference photos of each case. `candidate_share`: share of
     strangers that pass the search (one in a thousand); `local_share`: the same for a queried
-    agent's look into its own store, by default three in a hundred, in a large city one in 200. `rounds` of asking; `anchors`: what each person said, at most.
+    agent's look into its own store, by default three in a hundred, in a large city one in 200.
+    `rounds` of asking; `anchors`: what each person said, at most.
     """
 
     seed: int = 1
