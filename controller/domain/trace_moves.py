@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
+from scipy.ndimage import convolve
 from scipy.special import log_expit, logsumexp
 
 from controller.domain.presence import OnTheWay, Outages
@@ -74,9 +74,7 @@ class Moves:
         self._log_onward = np.log(_sums(np.exp(hops), graph.indptr).clip(1e-12))
         # The camera itself is one of the places where a stay ends.
         self._log_around = np.log(_sums(np.exp(near), graph.indptr) + 1.0)
-        tree = KDTree(graph.places_m)
-        ends = tree.query_ball_point(graph.places_m, settings.ride_m, return_length=True)
-        self._log_ride = np.log(np.maximum(np.asarray(ends, np.float64), 1.0))
+        self._log_ride = np.log(_around(graph.places_m, settings.ride_m))
         # Somewhere, some time: as often as a person comes out and is seen in a day.
         self._lost = float(np.log(settings.lost * settings.outings_per_day))
         self._log_span = float(np.log1p(LONGEST_S / settings.dwell_from_s))
@@ -197,6 +195,19 @@ class Moves:
         between = between.copy()
         between[rows] = np.maximum(between[rows] - down, 0)
         return between
+
+
+def _around(places_m: F64, within_m: float) -> F64:
+    """Return (c,) about how many places are within some metres of each, itself included."""
+    # Nine cells of a grid are as large as the disc.
+    cell = np.floor(places_m / (within_m * np.sqrt(np.pi) / 3)).astype(np.int64)
+    if not len(cell):
+        return np.empty(0)
+    cell -= cell.min(axis=0)
+    grid = np.zeros(cell.max(axis=0) + 1)
+    np.add.at(grid, (cell[:, 0], cell[:, 1]), 1.0)
+    near = convolve(grid, np.ones((3, 3)), mode="constant")
+    return np.asarray(near[cell[:, 0], cell[:, 1]])
 
 
 def _apart_m(nodes: Nodes, i: I64, j: I64) -> F64:

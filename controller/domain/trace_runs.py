@@ -55,8 +55,9 @@ def tested(
     nodes = replace(nodes, weight=nodes.weight * posterior.clip(1e-3, 1.0))
     nobody = own_usual(np.empty(0), look_alikes)
     own, test = (nobody, nobody), RunTest(np.zeros(0), path, path)
+    runs = _runs(path, nodes, moves, entry_cost)
     for _ in range(OWN_ROUNDS):
-        test = _tested(path, nodes, moves, entry_cost, look_alikes, own)
+        test = _tested(path, nodes, runs, look_alikes, own)
         firm = path[(test.odds >= FIRM_ODDS) & (nodes.kind[path] == OPEN)]
         masked = nodes.masked[firm]
         found = (
@@ -69,18 +70,51 @@ def tested(
     return test
 
 
-def _tested(
-    path: I64, nodes: Nodes, moves: Moves, entry_cost: F64, look_alikes: LookAlikes,
-    own: Own,
-) -> RunTest:  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """The k runs of all stretches, (k,) each.
+
+    Units `a` to `b` of the whole path, and what the steps into and out of them are worth;
+    `stretches` (first, last + 1) units, `first` (s + 1,) where each one's runs begin.
+    """
+
+    units: I64
+    stretches: list[tuple[int, int]]
+    first: I64
+    a: I64
+    b: I64
+    steps: F64
+
+
+def _runs(path: I64, nodes: Nodes, moves: Moves, entry_cost: F64) -> _Runs:
     units = _units(path, nodes)
+    stretches = _stretches(units, path, nodes)
+    starts, ends = [np.empty(0, np.int64)], [np.empty(0, np.int64)]
+    for low, high in stretches:
+        a, b = np.triu_indices(high - low)
+        short = b - a < MAX_RUN
+        starts.append(low + a[short])
+        ends.append(low + b[short])
+    first = np.cumsum([len(one) for one in starts])
+    a, b = np.concatenate(starts), np.concatenate(ends)
+    steps = np.empty(0)
+    if len(a):
+        steps = _ends(units[a], units[b + 1] - 1, path, nodes, moves, entry_cost)
+    return _Runs(units, stretches, first, a, b, steps)
+
+
+def _tested(path: I64, nodes: Nodes, runs: _Runs, look_alikes: LookAlikes, own: Own) -> RunTest:
     odds = np.full(len(path), SURE)
     first, last = np.arange(len(path)), np.arange(len(path))
-    for low, high in _stretches(units, path, nodes):
-        table = _run_odds(units[low : high + 1], path, nodes, moves, entry_cost, look_alikes, own)
-        for k, (value, a, b) in enumerate(_weakest(table)):
-            at = slice(units[low + k], units[low + k + 1])
-            odds[at], first[at], last[at] = value, units[low + a], units[low + b + 1] - 1
+    value = runs.steps + _faces(runs.units, path, nodes, (runs.a, runs.b), look_alikes, own)
+    for k, (low, high) in enumerate(runs.stretches):
+        mine = slice(runs.first[k], runs.first[k + 1])
+        table = np.full((high - low, high - low), np.inf)
+        table[runs.a[mine] - low, runs.b[mine] - low] = value[mine]
+        for unit, (least, a, b) in enumerate(_weakest(table), low):
+            at = slice(runs.units[unit], runs.units[unit + 1])
+            odds[at] = least
+            first[at], last[at] = runs.units[low + a], runs.units[low + b + 1] - 1
     return RunTest(odds, first, last)
 
 
@@ -109,22 +143,6 @@ def _stretches(units: I64, path: I64, nodes: Nodes) -> list[tuple[int, int]]:
     new = (gap > STRETCH_GAP_S) | (apart_m > STRETCH_STEP_M) | ~open_[1:] | ~open_[:-1]
     begins = np.concatenate([[0], np.flatnonzero(new) + 1, [len(first)]])
     return [(int(a), int(b)) for a, b in itertools.pairwise(begins) if open_[a]]
-
-
-def _run_odds(
-    units: I64, path: I64, nodes: Nodes, moves: Moves, entry_cost: F64, look_alikes: LookAlikes,
-    own: Own,
-) -> F64:  # fmt: skip
-    """Return (k, k) log odds of the runs from row to column; infinite where there is none."""
-    count = len(units) - 1
-    a, b = np.triu_indices(count)
-    short = b - a < MAX_RUN
-    a, b = a[short], b[short]
-    faces = _faces(units, path, nodes, (a, b), look_alikes, own)
-    steps = _ends(units[a], units[b + 1] - 1, path, nodes, moves, entry_cost)
-    table = np.full((count, count), np.inf)
-    table[a, b] = faces + steps
-    return table
 
 
 def _faces(
