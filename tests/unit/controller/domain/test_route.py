@@ -1,8 +1,10 @@
 """Who is asked, and who never hears of the case."""
 
+from typing import Any
 from uuid import UUID
 
 from controller.domain.route import RouteSettings, plan
+from controller.domain.route_prism import PrismSettings
 from controller.domain.types import CameraSite, Trace, Visit
 
 SITES = {f"cam-{k}": CameraSite(f"cam-{k}", f"box-{k}", 100.0 * k, 0.0) for k in range(-20, 40)}
@@ -15,7 +17,7 @@ def visit(camera: int, start_min: float, end_min: float) -> Visit:
     )  # fmt: skip
 
 
-def asked(*visits: Visit, **settings: int) -> list[str]:
+def asked(*visits: Visit, **settings: Any) -> list[str]:
     trace = Trace(visits, (), len(visits), 0)
     return [q.agent_id for q in plan(trace, SITES, RouteSettings(**settings))]
 
@@ -25,13 +27,16 @@ def test_agents_of_accepted_visits_are_always_asked() -> None:
 
 
 def test_a_gap_asks_only_agents_inside_the_prism_and_within_the_budget() -> None:
-    guesses = asked(visit(0, 0, 5), visit(4, 15, 20), max_gap_agents=3)[2:]
+    guesses = set(asked(visit(0, 0, 5), visit(4, 15, 20), max_gap_agents=3)[2:])
     assert len(guesses) == 3
     assert all(-3 <= int(name.removeprefix("box-")) <= 7 for name in guesses)
 
 
-def test_a_direct_walk_without_time_to_spare_asks_nobody_else() -> None:
-    assert asked(visit(0, 0, 5), visit(4, 9.6, 20)) == ["box-0", "box-4"]
+def test_a_direct_walk_without_time_to_spare_asks_only_on_the_way() -> None:
+    between = PrismSettings(open_s=0.0)
+    names = asked(visit(0, 0, 5), visit(4, 9.6, 20), max_gap_agents=20, prism=between)
+    assert names[:2] == ["box-0", "box-4"]
+    assert set(names[2:]) == {"box-1", "box-2", "box-3"}
 
 
 def test_the_case_budget_is_never_exceeded() -> None:
