@@ -26,7 +26,13 @@ from controller.adapters.backup.manifest import (
     File,
     Manifest,
 )
-from controller.adapters.backup.records import Snapshot, lineage, live_keys, snapshot
+from controller.adapters.backup.records import (
+    Snapshot,
+    key_tag,
+    lineage,
+    live_keys,
+    snapshot,
+)
 from controller.adapters.backup.rows import RowsCopier, Shard
 from controller.adapters.backup.sealing import Seals
 from controller.adapters.gallery.schema import SCHEMA_VERSION as GALLERY_SCHEMA
@@ -34,6 +40,8 @@ from controller.adapters.gallery.store import SightingStore
 from controller.adapters.records.engine import Database
 from controller.adapters.records.schema import SCHEMA_VERSION as RECORDS_SCHEMA
 from controller.config import Config
+from controller.services.cases import case_key_label
+from controller.services.keys import epoch_key_label
 from controller.services.stores import Sealer
 
 KEEP: Final = 7
@@ -126,15 +134,17 @@ class BackupMaker:
     def _keys(self, seals: Seals, snap: Snapshot, known: dict[str, File]) -> list[File]:
         files, unwrap = [], self.source.sealer.unwrap
         for epoch, wrapped in sorted(snap.epoch_keys.items()):
-            path = f"keys/epoch-{epoch}.sealed"
+            tag = key_tag(wrapped)
+            path = f"keys/epoch-{epoch}-{tag}.sealed"
             if path not in known:
-                key = unwrap(wrapped, label=f"epoch_key|{epoch}")
-                known[path] = replace(self._sealed(seals, path, EPOCH_KEY, key), epoch=epoch)
+                key = unwrap(wrapped, label=epoch_key_label(epoch))
+                made = self._sealed(seals, path, EPOCH_KEY, key)
+                known[path] = replace(made, epoch=epoch, tag=tag)
             files.append(known[path])
         for case_id, wrapped in snap.case_keys.items():
             path = f"keys/case-{case_id.hex}.sealed"
             if path not in known:
-                key = unwrap(wrapped, label=f"case_key|{case_id}")
+                key = unwrap(wrapped, label=case_key_label(case_id))
                 known[path] = replace(self._sealed(seals, path, CASE_KEY, key), case=case_id.hex)
             files.append(known[path])
         return files
@@ -164,11 +174,11 @@ class BackupMaker:
         )
         # After the snapshot of the records: see the head of this file.
         settled_us, files = self.source.settled_us(), []
-        for done, epoch in enumerate(sorted(snap.epoch_keys)):
+        for done, (epoch, wrapped) in enumerate(sorted(snap.epoch_keys.items())):
             self.watch.tell("gallery", done, len(snap.epoch_keys))
             if self.watch.stopped():
                 raise BackupStopped("backup: stopped; run it again to go on from here")
-            files += copier.copy(epoch, settled_us, shards)
+            files += copier.copy(epoch, key_tag(wrapped), settled_us, shards)
         self._new_bytes += sum(file.size for file in files if file.path not in known)
         return files
 
@@ -187,7 +197,7 @@ class BackupMaker:
         return manifest
 
     def _expire(
-        self, earlier: list[Manifest], epochs: frozenset[int], cases: frozenset[UUID]
+        self, earlier: list[Manifest], epochs: dict[int, str], cases: frozenset[UUID]
     ) -> None:
         """Erase, from all backups here, what ended: days, cases, and backups beyond `keep`."""
         beyond = max(0, len(earlier) + 1 - self.keep)
@@ -214,14 +224,14 @@ def _by_path(files: Iterable[File]) -> dict[str, File]:
 
 
 def _alive(
-    files: Iterable[File], epochs: frozenset[int], cases: frozenset[UUID]
+    files: Iterable[File], epochs: dict[int, str], cases: frozenset[UUID]
 ) -> tuple[File, ...]:
-    """Leave out days older than the oldest key that is left, days without one, and ended cases."""
+    """Leave out days whose key was destroyed, and ended cases."""
     hexes = {case.hex for case in cases}
     return tuple(
         file
         for file in files
-        if (file.epoch is None or file.epoch in epochs)
+        if (file.epoch is None or epochs.get(file.epoch) == file.tag)
         and (file.case is None or file.case in hexes)
     )
 

@@ -145,6 +145,8 @@ class BackupFolder:
             if path.relative_to(self.root).as_posix() not in named:
                 path.unlink()
                 gone += 1
+                if path.parent.parent != self.root and not any(path.parent.iterdir()):
+                    path.parent.rmdir()
         return gone
 
     def faults(

@@ -30,7 +30,8 @@ class File:
     """One file of a backup, by its path in the folder.
 
     Of gallery files: `epoch`, `shard`, and the newest `stored_us` (`until_us`) that all files of
-    this shard up to this one cover. Of keys and pictures: `epoch` or `case`, with which they die.
+    this shard up to this one cover. `tag` tells an epoch's key from another that was made for it
+    after the first was destroyed. Of keys and pictures: `epoch` or `case`, with which they die.
     """
 
     path: str
@@ -42,6 +43,7 @@ class File:
     until_us: int = -1
     rows: int = 0
     case: str | None = None
+    tag: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ key can be erased from a backup when its day or case has ended.
 
 import base64
 import gzip
+import hashlib
 import io
 import json
 import secrets
@@ -65,11 +66,16 @@ def snapshot(database: Database) -> Snapshot:
     return Snapshot(packed.getvalue(), epochs, cases)
 
 
-def live_keys(database: Database) -> tuple[frozenset[int], frozenset[UUID]]:
-    """Return the epochs and cases that have a key now."""
+def live_keys(database: Database) -> tuple[dict[int, str], frozenset[UUID]]:
+    """Return the epochs that have a key now, each with the key's tag, and such cases."""
     with database.snapshot() as connection:
         epochs, cases = _keys(connection)
-    return frozenset(epochs), frozenset(cases)
+    return {epoch: key_tag(wrapped) for epoch, wrapped in epochs.items()}, frozenset(cases)
+
+
+def key_tag(wrapped: bytes) -> str:
+    """Return a short name of a wrapped key; wrapping the same key again would change it."""
+    return hashlib.sha256(wrapped).hexdigest()[:12]
 
 
 def write_back(

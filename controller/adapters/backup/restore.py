@@ -33,6 +33,8 @@ from controller.adapters.records.engine import Database
 from controller.adapters.records.schema import SCHEMA_VERSION as RECORDS_SCHEMA
 from controller.adapters.vault import create_key_files, open_vault
 from controller.config import FILE_NAME, Config, parse_config, to_toml
+from controller.services.cases import case_key_label
+from controller.services.keys import epoch_key_label
 from wire.signing import public_bytes
 from wire.times import epoch_of_us
 
@@ -133,11 +135,11 @@ class Restorer:
         for file in files:
             if file.kind == EPOCH_KEY and file.epoch is not None:
                 plain = self._content(file, seals, key)
-                epochs[file.epoch] = vault.wrap(plain, label=f"epoch_key|{file.epoch}")
+                epochs[file.epoch] = vault.wrap(plain, label=epoch_key_label(file.epoch))
             elif file.kind == CASE_KEY and file.case is not None:
                 case_id = UUID(hex=file.case)
                 plain = self._content(file, seals, key)
-                cases[case_id] = vault.wrap(plain, label=f"case_key|{case_id}")
+                cases[case_id] = vault.wrap(plain, label=case_key_label(case_id))
         packed = self._content(next(f for f in files if f.kind == RECORDS), seals, key)
         database = Database(config.records_dsn)
         try:

@@ -29,29 +29,33 @@ class RowsCopier:
         self._store, self._folder = store, folder
         self._stopped, self._pause = stopped, pause
 
-    def copy(self, epoch: int, settled_us: int, known: dict[Shard, list[File]]) -> list[File]:
-        """Return all files of an epoch, the new ones written and noted.
+    def copy(
+        self, epoch: int, tag: str, settled_us: int, known: dict[Shard, list[File]]
+    ) -> list[File]:
+        """Return all files of an epoch under the key `tag`, the new ones written and noted.
 
         Every row stored up to `settled_us` is in them. `known` are the files that are there.
         """
         files = []
         for shard, newest_us in sorted(self._store.shards(epoch).items()):
-            mine = known.get((epoch, shard), [])
+            mine = [file for file in known.get((epoch, shard), []) if file.tag == tag]
             after_us = max((file.until_us for file in mine), default=-1)
             files += mine
             if newest_us > after_us:
-                made = self._copy(epoch, shard, after_us, settled_us)
+                made = self._copy(epoch, shard, tag, after_us, settled_us)
                 files += [made] if made is not None else []
         return files
 
-    def _copy(self, epoch: int, shard: int, after_us: int, settled_us: int) -> File | None:
+    def _copy(
+        self, epoch: int, shard: int, tag: str, after_us: int, settled_us: int
+    ) -> File | None:
         # No upper bound: a row may be replaced by a newer version of itself while this runs, and
         # the next backup takes again what was stored after `settled_us`.
         pages = self._store.arrow_pages(epoch, shard, after_us)
         first = next(pages, None)
         if first is None:
             return None
-        path = f"{GALLERY}/{epoch}/{shard}-{after_us}-{settled_us}.parquet"
+        path = f"{GALLERY}/{epoch}-{tag}/{shard}-{after_us}-{settled_us}.parquet"
         rows = 0
 
         def write(part: Path) -> None:
@@ -63,7 +67,7 @@ class RowsCopier:
 
         digest, size = self._folder.write(path, write)
         file = File(path, GALLERY, digest, size, epoch=epoch, shard=shard, until_us=settled_us,
-                    rows=rows)  # fmt: skip
+                    rows=rows, tag=tag)  # fmt: skip
         self._folder.note(file)
         return file
 
