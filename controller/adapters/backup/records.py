@@ -53,6 +53,13 @@ def lineage(database: Database) -> int:
     return int(found)
 
 
+def restored_us(database: Database) -> int | None:
+    """Return when these records were restored from a backup; None if they never were."""
+    table = schema.counters.c
+    with database.read() as connection:
+        return connection.execute(select(table.value).where(table.name == RESTORED)).scalar()
+
+
 def snapshot(database: Database) -> Snapshot:
     """Read everything in one transaction; nobody waits for it."""
     with database.snapshot() as connection:

@@ -34,6 +34,7 @@ def test_everything_comes_back_under_a_new_master_key(town: Town) -> None:
     assert back["signing"] == mark(town.source.signing_raw)
     assert back["master"] != mark((town.world.config.keys_dir / "master.key").read_bytes())
     assert sum(file.rows for file in manifest.files) == 500
+    assert back["restored_us"] == town.world.clock.now_us()
 
 
 def test_no_key_and_no_name_lies_open_in_the_folder(town: Town) -> None:

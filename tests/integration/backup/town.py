@@ -32,6 +32,7 @@ import hashlib, json, sys
 from pathlib import Path
 from controller.adapters.backup.folder import BackupFolder
 from controller.adapters.backup.manifest import BackupError
+from controller.adapters.backup.records import restored_us
 from controller.adapters.backup.restore import Restorer
 from controller.adapters.clock import SystemClock
 from controller.adapters.records.fleet import SqlEpochKeys
@@ -64,6 +65,7 @@ print(json.dumps({
     "audit": [line.hash for line in stores.audit.lines()],
     "signing": mark(read_signing_key(config.keys_dir).private_bytes_raw()),
     "master": mark((config.keys_dir / "master.key").read_bytes()),
+    "restored_us": restored_us(stores.database),
     "expired": made.expired_epochs, "config": made.config.read_text(),
 }))
 stores.gallery.close()
