@@ -15,6 +15,7 @@ from controller.adapters.records.quarantine import SqlQuarantine
 from controller.adapters.records.seen import FreshFleet, SeenAgents
 from controller.adapters.vault import open_vault, read_signing_key
 from controller.api.app import ApiParts, create_app
+from controller.build_backup import build_backup
 from controller.build_ingest import build_broker, build_ingest, figures, stats
 from controller.config import Config
 from controller.process import Controller, Stores
@@ -129,6 +130,7 @@ class _Wiring:
         accounts = accounts or AccountService(
             SqlAccounts(stores.database), stores.audit, self.now_us
         )
+        backup = build_backup(self.config, stores)
         side.meter.expose(lambda: figures(stores, side, broker))
         parts = ApiParts(
             accounts=accounts,
@@ -148,6 +150,7 @@ class _Wiring:
                 self.now_us,
                 self.config.retention.sightings_days,
             ),
+            backup=backup,
         )
         return Controller(
             config=self.config,
@@ -163,6 +166,7 @@ class _Wiring:
             sessions=side.sessions,
             housekeeping=housekeeping,
             investigator=investigator,
+            backup=backup,
             broker=broker,
             app=create_app(parts),
         )

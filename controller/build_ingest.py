@@ -7,6 +7,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from controller.adapters.backup.records import restored_us
 from controller.adapters.broker import TwoWayBroker, connection
 from controller.adapters.calibrations import known_spaces
 from controller.adapters.metrics import Figures, PrometheusMeter
@@ -67,6 +68,7 @@ def build_ingest(
             offsets=offsets,
             meter=meter,
             on_reply=on_reply,
+            restored_us=restored_us(stores.database),
         )
     )
     return IngestSide(

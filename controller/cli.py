@@ -13,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from controller.cli_backup import app as backup_app
+from controller.cli_backup import restore
 from controller.cli_base import one_line_errors as _one_line_errors
 from controller.cli_gallery import app as gallery_app
 from controller.client import ApiClient, RequestFailed, save_token
@@ -34,6 +36,8 @@ app.add_typer(fleet_app, name="fleet")
 app.add_typer(case_app, name="case")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(gallery_app, name="gallery")
+app.add_typer(backup_app, name="backup")
+app.command("restore")(restore)
 
 _OUT: Final = Console(highlight=False)
 _POLL_S: Final = 0.5

@@ -146,7 +146,7 @@ class CaseService:
 
     def case_key(self, case: Case) -> bytes:
         """Return the case's 32-byte key."""
-        return self._parts.sealer.unwrap(case.wrapped_key, label=_label("case_key", case.case_id))
+        return self._parts.sealer.unwrap(case.wrapped_key, label=case_key_label(case.case_id))
 
     def reply_key(self, case: Case) -> X25519PrivateKey:
         """Return the private key that opens this case's replies."""
@@ -232,7 +232,7 @@ class CaseService:
             expires_us=int(request.expires_at.timestamp() * 1_000_000),
             opened_by=by.name,
             opened_us=now_us,
-            wrapped_key=sealer.wrap(key, label=_label("case_key", case_id)),
+            wrapped_key=sealer.wrap(key, label=case_key_label(case_id)),
             reply_public=reply.public_key().public_bytes_raw(),
             reply_private_sealed=sealer.seal(
                 key, reply.private_bytes_raw(), label=_label("reply_key", case_id)
@@ -269,3 +269,8 @@ def _check_photos(photos: Sequence[bytes]) -> None:
 
 def _label(kind: str, case_id: UUID) -> str:
     return f"{kind}|{case_id.hex}"
+
+
+def case_key_label(case_id: UUID) -> str:
+    """Return what a case's wrapped key is bound to."""
+    return _label("case_key", case_id)

@@ -34,6 +34,7 @@ from controller.services.ports import (
     Publisher,
     ReplyStore,
 )
+from controller.services.restored_gaps import RestoredGaps
 from wire.messages import Ack, Health, Stream
 from wire.signing import sign
 from wire.topics import agent_topic
@@ -64,7 +65,10 @@ class IngestCounters:
 
 @dataclass(frozen=True, slots=True)
 class IngestParts:
-    """What ingest is built from; `on_reply` hears of each durable reply's query."""
+    """What ingest is built from; `on_reply` hears of each durable reply's query.
+
+    `restored_us`: when the records were restored from a backup, if they were.
+    """
 
     checker: Checker
     gallery: GalleryWriter
@@ -78,6 +82,7 @@ class IngestParts:
     offsets: ClockOffsets
     meter: Meter
     on_reply: Callable[[UUID], None] = lambda _query_id: None
+    restored_us: int | None = None
 
 
 class Ingest:
@@ -87,7 +92,8 @@ class Ingest:
         self._parts = parts
         self._stop = threading.Event()
         self._waiting = Waiting(self._stop.is_set)
-        self._progress = Progress(parts.cursors)
+        gaps = RestoredGaps(parts.restored_us, parts.clock.now_us)
+        self._progress = Progress(parts.cursors, gaps)
         self._sorter = Sorter(parts.checker, self._progress, parts.offsets, parts.clock)
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self.counters = IngestCounters()

@@ -74,6 +74,16 @@ class Gallery:
         store = SightingStore.open(dsn, cluster=cluster)
         return cls(store, SearchIndex(folder), now_us)
 
+    @property
+    def table(self) -> SightingStore:
+        """The durable rows, for a backup."""
+        return self._store
+
+    def settled_us(self) -> int:
+        """Return a time up to which every row that was stored is durable; -1 without rows."""
+        with self._insert_lock:
+            return self._stored_us
+
     def close(self) -> None:
         """Write a checkpoint and close."""
         with self._insert_lock:
