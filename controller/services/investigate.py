@@ -15,11 +15,10 @@ from controller.domain.candidates import MASK_STATES
 from controller.domain.contacts import ContactRule, assess_contacts, load_rule
 from controller.domain.contacts_rules import infectious_window
 from controller.domain.match import Calibration
-from controller.domain.route import RouteSettings, plan
-from controller.domain.trace import TraceSettings, trace
-from controller.domain.types import CameraSite, Candidate, ContactAssessment, PlannedQuery, Trace
+from controller.domain.types import CameraSite, ContactAssessment, PlannedQuery, Trace
 from controller.services.asking import Answer, AskingService, Question
 from controller.services.case_request import cameras_in_scope
+from controller.services.case_trace import CaseTracing
 from controller.services.cases import CaseService
 from controller.services.enrolment import Enrolment
 from controller.services.evidence import EvidenceService
@@ -30,8 +29,8 @@ from controller.services.match_together import SharedMatcher
 from controller.services.ports import GalleryScope
 from controller.services.reporting import Outcome, write_report
 from controller.services.stores import QueryStore
-from controller.services.values import Agent, Case
-from controller.services.views import Views, merged
+from controller.services.values import Agent, Case, Principal
+from controller.services.views import Views
 from wire.limits import MAX_PROBES_PER_QUERY, MAX_TRACKLET_IDS_PER_QUERY
 from wire.messages import Probe, QueryKind, QuerySecrets
 from wire.protection import template_to_bytes
@@ -49,8 +48,6 @@ _NOBODY: Final = 1.001
 class Limits:
     """How far one investigation reaches, and how long it waits."""
 
-    max_gap_agents: int = 3
-    max_agents: int = 50
     false_candidates_per_day: float = 20.0
     reply_timeout_s: float = 60.0
     max_pictures: int = 6
@@ -67,6 +64,7 @@ class InvestigationParts:
     asking: AskingService
     evidence: EvidenceService
     queries: QueryStore
+    tracing: CaseTracing
     calibration: Callable[[str], Calibration]
     now_us: Callable[[], int]
 
@@ -102,14 +100,12 @@ class Investigation:
         work = self._begin(case_id)
         with self._step(work, "match"):
             found = self._match(work)
-            candidates = found.candidates()
-        settings = TraceSettings(sightings_searched=max(found.searched, 1))
         with self._step(work, "trace"):
-            first = trace(candidates, work.sites, settings)
+            first = self._parts.tracing.trace(work.case, found)
         with self._step(work, "lookback"):
-            answers = self._look_back(work, first, candidates)
+            answers = self._look_back(work, first)
         with self._step(work, "contacts"):
-            final, contacts = self._assess(work, candidates, answers, settings)
+            final, contacts = self._assess(work, found, answers)
         with self._step(work, "evidence"):
             withheld = self._collect(work, final)
         with self._step(work, "report"):
@@ -126,6 +122,20 @@ class Investigation:
                 rule=self._rule.name,
             )
             self._write(work, outcome)
+
+    def prepare(self, case_id: UUID, by: Principal) -> None:
+        """Search and trace only, so that a plan can be shown before anybody is asked."""
+        self._parts.cases.begin(case_id, by)
+        fault = "the search was not finished; try again"
+        try:
+            work = self._begin(case_id)
+            with self._step(work, "match"):
+                found = self._match(work)
+            with self._step(work, "trace"):
+                self._parts.tracing.trace(work.case, found)
+            fault = ""
+        finally:
+            self._parts.cases.finish(case_id, fault=fault)
 
     def _begin(self, case_id: UUID) -> _Work:
         case = self._parts.cases.require_active(case_id)
@@ -171,21 +181,14 @@ class Investigation:
         cameras = None if everything else tuple(sorted(work.agents))
         return GalleryScope(scope.start_us, scope.end_us, work.space_id, cameras)
 
-    def _look_back(
-        self, work: _Work, first: Trace, candidates: Sequence[Candidate]
-    ) -> Sequence[Answer]:
-        settings = RouteSettings(
-            max_gap_agents=self._limits.max_gap_agents, max_agents=self._limits.max_agents
-        )
-        accepted = {i for visit in first.visits for i in visit.sighting_ids}
-        by_camera: dict[str, list[Candidate]] = {}
-        for one in candidates:
-            if one.sighting_id in accepted:
-                by_camera.setdefault(one.camera_id, []).append(one)
+    def _look_back(self, work: _Work, first: Trace) -> Sequence[Answer]:
+        by_camera: dict[str, list[UUID]] = {}
+        for visit in first.visits:
+            by_camera.setdefault(visit.camera_id, []).extend(visit.sighting_ids)
         sent = []
-        for planned in plan(first, work.sites, settings):
+        for planned in self._parts.tracing.questions(work.case, first):
             mine = by_camera.get(planned.camera_id, [])
-            question = self._lookback(work, planned, [one.sighting_id for one in mine])
+            question = self._lookback(work, planned, mine)
             query_id = self._parts.asking.new_id()
             self._parts.asking.ask(work.case.case_id, query_id, question)
             sent.append(query_id)
@@ -246,12 +249,11 @@ class Investigation:
         )
 
     def _assess(
-        self, work: _Work, candidates: Sequence[Candidate], answers: Sequence[Answer],
-        settings: TraceSettings,
+        self, work: _Work, found: Found, answers: Sequence[Answer]
     ) -> tuple[Trace, tuple[ContactAssessment, ...]]:  # fmt: skip
         views = Views(work.case.case_id, self._parts.keys, work.agents)
         further = views.candidates(answers, work.probes, work.calibration)
-        final = trace(merged(candidates, further), work.sites, settings)
+        final = self._parts.tracing.trace(work.case, found, further)
         accepted = frozenset(i for visit in final.visits for i in visit.sighting_ids)
         seen = views.views(
             answers, accepted, not_before_us=_infectious_from_us(work.case, self._rule)
