@@ -97,6 +97,25 @@ def scores_of_llrs(table: CandidateTable) -> FaceScores:
     return FaceScores(np.sqrt(2 * np.maximum(table.llr, 0.0)), np.zeros(len(table)))
 
 
+def scores_of_table(table: CandidateTable, point: OperatingPoint) -> FaceScores:
+    """Return the scores of each candidate's cosine with the photo that speaks most for it.
+
+    Of rows without such a photo (`probe` -1: told by an agent) those that fit their evidence.
+    """
+    known = scores_of_llrs(table)
+    strange, usual = known.strange.copy(), known.usual.copy()
+    for p, row in enumerate(point.evidence):
+        for state, evidence in enumerate(row):
+            rows = np.flatnonzero((table.probe == p) & (table.mask == state))
+            strange[rows] = _above(evidence.model, table.similarity[rows])
+            bands = point.calibration.band_of(evidence.pair, table.quality[rows])
+            for band in np.unique(bands):
+                mine = rows[bands == band]
+                model = point.calibration.refined(evidence.model, evidence.pair, int(band))
+                usual[mine] = (table.similarity[mine] - model.genuine_mean) / model.genuine_sd
+    return FaceScores(strange, usual.clip(-MAX_SCORE, MAX_SCORE))
+
+
 @dataclass(frozen=True, slots=True)
 class Sums:
     """Running sums over a path of n nodes, (n + 1,) each, of one mask state."""

@@ -130,7 +130,7 @@ def nodes_of(
 
 
 def table_of(candidates: Sequence[Candidate]) -> CandidateTable:
-    """Return candidates as columns, in their order."""
+    """Return candidates as columns, in their order; which photo spoke for them is not known."""
     names = tuple(sorted({c.camera_id for c in candidates}))
     place = {name: i for i, name in enumerate(names)}
     codes = {state: code for code, state in enumerate(MASK_STATES)}
@@ -146,7 +146,7 @@ def table_of(candidates: Sequence[Candidate]) -> CandidateTable:
         quality=np.array([c.quality for c in candidates], np.float64),
         similarity=np.array([c.similarity for c in candidates], np.float64),
         llr=np.array([c.llr for c in candidates], np.float64),
-        probe=np.zeros(len(candidates), np.int16),
+        probe=np.full(len(candidates), -1, np.int16),
     )
 
 

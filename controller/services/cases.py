@@ -179,13 +179,21 @@ class CaseService:
         label = _label(f"result-{kind}", case_id)
         return self._parts.sealer.open(self.case_key(case), sealed, label=label)
 
+    def kept(self, case: Case, kind: str) -> bytes | None:
+        """Return something kept of a live case, None if there is nothing yet."""
+        sealed = self._parts.cases.result(case.case_id, kind)
+        if sealed is None:
+            return None
+        label = _label(f"result-{kind}", case.case_id)
+        return self._parts.sealer.open(self.case_key(case), sealed, label=label)
+
+    def record(self, actor: str, action: str, case_id: UUID, detail: str) -> None:
+        """Write into the audit what somebody did to a case."""
+        self._note(actor, action, case_id, detail)
+
     def note_export(self, case_id: UUID, kind: str, by: Principal) -> None:
         """Write into the audit that somebody read a report."""
         self._note(by.name, "case.report_read", case_id, kind)
-
-    def note_explained(self, case_id: UUID, sighting_id: UUID, by: Principal) -> None:
-        """Write into the audit that somebody compared one sighting with the subject."""
-        self._note(by.name, "case.explained", case_id, f"sighting={sighting_id}")
 
     def close(self, case_id: UUID, by: Principal) -> Tombstone:
         """End a case: its rows, pictures and key are destroyed; withdrawn if never approved."""
