@@ -185,7 +185,8 @@ class BackupMaker:
     def _finish(self, files: list[File], earlier: list[Manifest]) -> Manifest:
         epochs, cases = live_keys(self.source.database)
         if not epochs:
-            raise BackupError("records: there is no epoch key at all; nothing was erased")
+            # Never let records that lost their keys erase those of the folder.
+            raise BackupError("records: hold no key of any day; has this controller ever run?")
         manifest = Manifest(
             self.source.now_us(), RECORDS_SCHEMA, GALLERY_SCHEMA,
             self.source.config.retention.sightings_days, _alive(files, epochs, cases),
