@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from controller.domain.match import best_similarity
+from tests.bench.backup import backup
 from tests.bench.edge.run import edge
 from tests.bench.ingest import ingest
 from tests.bench.openset import openset
@@ -35,7 +36,7 @@ def match() -> dict[str, object]:
 
 
 BENCHES: dict[str, Callable[[], dict[str, object]]] = {
-    "edge": edge, "ingest": ingest, "match": match, "openset": openset,
+    "backup": backup, "edge": edge, "ingest": ingest, "match": match, "openset": openset,
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ for the test, if PostgreSQL and psycopg are installed.
 import os
 import shutil
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,7 @@ NOW_US = 1_800_000_000_000_000
 
 
 @pytest.fixture(scope="module")
-def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def dsn() -> Iterator[str]:
     given = os.environ.get("SIGHTLINE_TEST_RECORDS_DSN")
     if given:
         yield given
@@ -42,13 +43,12 @@ def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         why = "NOT TESTED: records on PostgreSQL; install postgresql and psycopg, or give a DSN"
         warnings.warn(why, stacklevel=2)
         pytest.skip(why)
-    folder, port = tmp_path_factory.mktemp("postgresql"), free_port()
+    # Not below pytest's own folder, which only its owner may enter.
+    folder, port = Path(tempfile.mkdtemp(prefix="sightline-postgresql-")), free_port()
     # PostgreSQL refuses to run as root.
     user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     if user:
         shutil.chown(folder, "postgres")
-        for parent in list(folder.parents)[:-2]:
-            parent.chmod(parent.stat().st_mode | 0o011)
     data = str(folder / "data")
     run = {"check": True, "stdout": subprocess.DEVNULL, "timeout": 60}
     subprocess.run([*user, initdb, "-D", data, "-A", "trust", "-U", "sightline"], **run)  # type: ignore[call-overload]
@@ -59,6 +59,7 @@ def dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql+psycopg://sightline@127.0.0.1:{port}/postgres"
     finally:
         subprocess.run([*user, pg_ctl, "-D", data, "-m", "immediate", "stop"], **run)  # type: ignore[call-overload]
+        shutil.rmtree(folder)
 
 
 def everything(database: Database) -> dict[str, list[tuple[object, ...]]]:
