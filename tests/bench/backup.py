@@ -56,7 +56,6 @@ class Trickle:
 
     gallery: Gallery
     rng: np.random.Generator
-    rows: int = 0
     times_s: list[float] = field(default_factory=list)
 
     def during(self, work: Callable[[], Any]) -> tuple[Any, float]:
@@ -83,7 +82,6 @@ class Trickle:
             began = time.perf_counter()
             self.gallery.insert(rows)
             self.times_s.append(time.perf_counter() - began)
-            self.rows += len(rows)
 
 
 def backup(rows: int = ROWS) -> dict[str, object]:
@@ -107,7 +105,6 @@ def _measure(folder: Path, rows: int) -> dict[str, object]:
     alone = trickle.pauses()
     first, first_s = trickle.during(make)
     meanwhile = trickle.pauses()
-    fresh = trickle.rows
     second, second_s = trickle.during(make)
     copied = sum(f.rows for f in first.of("gallery"))
     table = gallery.stats()["table_bytes"]
@@ -123,8 +120,7 @@ def _measure(folder: Path, rows: int) -> dict[str, object]:
         "rows": copied, "bytes_per_row": round(first.size / copied), "seconds": round(first_s, 1),
         "rows_per_s": round(copied / first_s), "insert_alone": alone, "insert_during": meanwhile,
         "next": {"new_rows": sum(f.rows for f in second.of("gallery")) - copied,
-                 "new_bytes": second.new_bytes, "seconds": round(second_s, 2),
-                 "rows_came_before": fresh},
+                 "new_bytes": second.new_bytes, "seconds": round(second_s, 2)},
         "restore": {"rows": int(restored), "seconds": round(float(restore_s), 1)},
         "stopped_copy": {"bytes_per_row": round(table / copied), "seconds": round(copy_s, 1)},
     }  # fmt: skip
@@ -134,11 +130,8 @@ def _controller(data_dir: Path) -> tuple[Source, Gallery]:
     text = default_toml(api_host="127.0.0.1", api_port=1, broker_host="127.0.0.1", broker_port=2,
                         broker_tls=False)  # fmt: skip
     config = load_config(initialise(data_dir, text))
-    database, vault, clock = (
-        Database(config.records_dsn),
-        open_vault(config.keys_dir),
-        SystemClock(),
-    )
+    database, clock = Database(config.records_dsn), SystemClock()
+    vault = open_vault(config.keys_dir)
     keys = SqlEpochKeys(database)
     for day in range(DAYS):
         epoch = _today() - day

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from controller.adapters.backup.folder import About, BackupFolder
 from controller.adapters.backup.manifest import (
     CASE_KEY,
@@ -98,7 +100,11 @@ class BackupMaker:
             snap = snapshot(self.source.database)
             files = [self._identity(seals), self._records(seals, snap)]
             files += self._keys(seals, snap, known) + self._evidence(snap, known)
-            files += self._gallery(snap, known)
+            try:
+                files += self._gallery(snap, known)
+            except ClickHouseError as error:
+                first = (str(error).splitlines() or [""])[0][:200]
+                raise BackupError(f"gallery: cannot be read ({first}); try again") from None
             return self._finish(files, earlier)
 
     def _seals(self) -> Seals:
