@@ -107,7 +107,8 @@ class BackupFolder:
             with suppress(OSError):
                 part.unlink(missing_ok=True)
             raise BackupError(
-                f"DIR: cannot write {target} ({error.strerror or error}); mend the path or make room"
+                f"DIR: cannot write {target} ({error.strerror or error}); "
+                "mend the path or make room"
             ) from None
         return digest, size
 

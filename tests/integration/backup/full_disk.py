@@ -17,9 +17,16 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
 
+from controller.adapters.backup.create import BackupMaker, Source
+from controller.adapters.backup.folder import BackupFolder
+from controller.adapters.backup.manifest import BackupError
+from controller.adapters.clock import SystemClock
 from controller.adapters.gallery import Gallery
-from controller.build import Controller, build_controller
+from controller.adapters.records.fleet import SqlEpochKeys
+from controller.adapters.vault import open_vault
+from controller.build import Controller, build_controller, open_stores
 from controller.config import DiskSection
+from controller.services.keys import epoch_key_label
 from controller.services.ports import Delivery, GalleryRow
 from controller.services.values import Agent
 from tests.integration.controller.world import Outbox, SetClock, make_config
@@ -118,6 +125,38 @@ def purge(disk: Path) -> dict[str, Any]:
     found = {"share": _du(disk) / before, "count": gallery.count(), "differ": gallery.verify()}
     gallery.close()
     return found
+
+
+def backup_onto_full_disk(disk: Path, other: Path) -> dict[str, Any]:
+    """A backup fits; the next does not; with room again it goes on."""
+    config = make_config(other / "controller")
+    stores = open_stores(config, SystemClock())
+    keys, vault = SqlEpochKeys(stores.database), open_vault(config.keys_dir)
+    for day in (DAY, DAY + 1):
+        wrapped = vault.wrap(vault.new_key(), label=epoch_key_label(day))
+        keys.add_epoch_key(day, wrapped, 1)
+    stores.gallery.insert([row(i) for i in range(5_000)])
+    folder, ballast = BackupFolder(disk / "backups"), Ballast(disk)
+    source = Source(
+        config, stores.database, stores.gallery.table, stores.gallery.settled_us, vault,
+        bytes(32), SystemClock().now_us,
+    )  # fmt: skip
+    maker = BackupMaker(source, folder, "11" * 32, "22" * 16)
+    first = maker.create()
+    stores.gallery.insert([row(i, DAY + 1) for i in range(40_000)])
+    ballast.leave(2 << 20)
+    fault = ""
+    try:
+        maker.create()
+    except BackupError as error:
+        fault = str(error)
+    kept, whole = folder.manifests() == [first], folder.faults(first.files)
+    ballast.drop()
+    second = maker.create()
+    rows = sum(file.rows for file in second.of("gallery"))
+    faults = folder.faults(second.files)
+    stores.gallery.close()
+    return {"fault": fault, "kept": kept, "whole": whole, "rows": rows, "faults": faults}
 
 
 def _du(folder: Path) -> int:
@@ -232,6 +271,7 @@ def main() -> None:
         "table": lambda: gallery_until_full(disk, disk / "table", other / "search"),
         "search": lambda: gallery_until_full(disk, other / "table", disk / "search"),
         "purge": lambda: purge(disk),
+        "backup": lambda: backup_onto_full_disk(disk, other),
         "floor": lambda: controller_held(disk, 60, 40 << 20),
         "brim": lambda: controller_held(disk, 0, 0),
     }

@@ -76,3 +76,10 @@ def test_retention_gives_the_disk_back(tmp_path: Path) -> None:
     facts = on_small_disk("purge", tmp_path, 160)
     assert facts["share"] < 0.65
     assert (facts["count"], facts["differ"]) == (20_000, [])
+
+
+def test_a_backup_that_finds_no_room_leaves_the_last_one_whole(tmp_path: Path) -> None:
+    facts = on_small_disk("backup", tmp_path, 64)
+    assert facts["fault"].startswith("DIR: cannot write ")
+    assert (facts["kept"], facts["whole"]) == (True, [])
+    assert (facts["rows"], facts["faults"]) == (45_000, [])
