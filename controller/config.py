@@ -99,6 +99,13 @@ class IngestSection(_Section):
     workers: Annotated[int, Field(ge=0, le=16)] = 0
 
 
+class DiskSection(_Section):
+    """Below which room on a disk ingest holds back: the lesser of the two."""
+
+    min_free_mb: Annotated[float, Field(ge=0)] = 1_024.0
+    min_free_percent: Annotated[float, Field(ge=0, le=50)] = 2.0
+
+
 class RetentionSection(_Section):
     """How long sightings, and the epoch keys that give them meaning, are kept."""
 
@@ -134,6 +141,7 @@ class Config(_Section):
     gallery: GallerySection = GallerySection()
     records: RecordsSection = RecordsSection()
     ingest: IngestSection = IngestSection()
+    disk: DiskSection = DiskSection()
     retention: RetentionSection = RetentionSection()
     budget: BudgetSection = BudgetSection()
     enroller: EnrollerSection = EnrollerSection()

@@ -29,7 +29,7 @@ LEVEL_BITS: Final = 3
 LEVEL_SPAN: Final = 3.0
 """The probe's components up to this many standard deviations have levels 0 to 7."""
 MISS_RATE: Final = 0.003
-SECOND_MISS_RATE: Final = 0.001
+SECOND_MISS_RATE: Final = 0.0003
 """Share of the rows exactly at the wanted cosine that each look may lose; of those above it each
 loses fewer."""
 ROW_MATCH, ROW_MATCH_SD = 0.9164, 0.0182

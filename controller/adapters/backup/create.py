@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
 from controller.adapters.backup.folder import About, BackupFolder
 from controller.adapters.backup.manifest import (
     CASE_KEY,
@@ -98,7 +100,11 @@ class BackupMaker:
             snap = snapshot(self.source.database)
             files = [self._identity(seals), self._records(seals, snap)]
             files += self._keys(seals, snap, known) + self._evidence(snap, known)
-            files += self._gallery(snap, known)
+            try:
+                files += self._gallery(snap, known)
+            except ClickHouseError as error:
+                first = (str(error).splitlines() or [""])[0][:200]
+                raise BackupError(f"gallery: cannot be read ({first}); try again") from None
             return self._finish(files, earlier)
 
     def _seals(self) -> Seals:
@@ -185,7 +191,8 @@ class BackupMaker:
     def _finish(self, files: list[File], earlier: list[Manifest]) -> Manifest:
         epochs, cases = live_keys(self.source.database)
         if not epochs:
-            raise BackupError("records: there is no epoch key at all; nothing was erased")
+            # Never let records that lost their keys erase those of the folder.
+            raise BackupError("records: hold no key of any day; has this controller ever run?")
         manifest = Manifest(
             self.source.now_us(), RECORDS_SCHEMA, GALLERY_SCHEMA,
             self.source.config.retention.sightings_days, _alive(files, epochs, cases),

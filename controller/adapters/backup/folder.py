@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -65,8 +65,11 @@ class BackupFolder:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep others from making a backup here meanwhile; raises `BackupError` if one does."""
-        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self.root, os.O_RDONLY)
+        try:
+            self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(self.root, os.O_RDONLY)
+        except OSError as error:
+            raise BackupError(f"DIR: cannot use {self.root} ({error.strerror})") from None
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
@@ -92,17 +95,21 @@ class BackupFolder:
     def write(self, path: str, write: Callable[[Path], None]) -> tuple[str, int]:
         """Let `write` fill a new file and put it in its place; return its hash and size."""
         target = self.root / path
-        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = target.with_name(target.name + _PART)
         try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             part.unlink(missing_ok=True)
             write(part)
             digest, size = _settle(part)
             part.replace(target)
             _sync(target.parent)
         except OSError as error:
-            part.unlink(missing_ok=True)
-            raise BackupError(f"DIR: cannot write {target} ({error.strerror})") from None
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+            raise BackupError(
+                f"DIR: cannot write {target} ({error.strerror or error}); "
+                "mend the path or make room"
+            ) from None
         return digest, size
 
     def write_bytes(self, path: str, content: bytes) -> tuple[str, int]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from sqlalchemy.exc import SQLAlchemyError
 
 from controller.adapters.backup import rows
 from controller.adapters.backup.folder import BackupFolder
@@ -66,8 +68,18 @@ class Restorer:
     def restore(self, data_dir: Path, at: str = "") -> Restored:
         """Fill a new data directory from the newest backup, or that of `at`.
 
-        Raises `BackupError` before anything is written if a file is missing or altered.
+        Raises `BackupError` before anything is written if a file is missing or altered. Until the
+        configuration is there, which comes last, nothing can run on what is half restored.
         """
+        try:
+            return self._restore(data_dir, at)
+        except (OSError, SQLAlchemyError, ClickHouseError) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0][:200]
+            raise BackupError(
+                f"--data-dir: could not be filled ({first}); make room, erase it and begin again"
+            ) from None
+
+    def _restore(self, data_dir: Path, at: str) -> Restored:
         if data_dir.exists() and any(data_dir.iterdir()):
             raise BackupError(f"--data-dir: {data_dir} is not empty; give a new folder")
         manifest = chosen(self.folder, at)

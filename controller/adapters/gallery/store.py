@@ -15,6 +15,8 @@ from controller.errors import ControllerError
 from controller.services.ports import GalleryRow
 
 PAGE_ROWS: Final = 50_000
+COPY_ROWS: Final = 20_000
+"""Of a page that leaves while sightings come in: an insert waits for one or two of them."""
 _FIELDS: Final = tuple(name for name in COLUMNS if name != "stored_us")
 _PAGE: Final = (
     "WHERE epoch = {epoch:UInt32} AND shard = {shard:UInt16} AND stored_us > {after:Int64} "
@@ -154,12 +156,12 @@ class SightingStore:
         while True:
             with self._lock:
                 page = self._client.query_arrow(
-                    f"SELECT {', '.join(COLUMNS)} FROM {TABLE} {_PAGE} LIMIT {PAGE_ROWS}",
+                    f"SELECT {', '.join(COLUMNS)} FROM {TABLE} {_PAGE} LIMIT {COPY_ROWS}",
                     parameters=_page_values(epoch, shard, after_us, last),
                 )
             if page.num_rows:
                 yield page
-            if page.num_rows < PAGE_ROWS:
+            if page.num_rows < COPY_ROWS:
                 return
             last = tuple(page.column(n)[-1].as_py() for n in ("camera_id", "start_us", "id"))
 
