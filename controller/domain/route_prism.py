@@ -30,9 +30,10 @@ LEAST: Final = 0.0005
 class PrismSettings:
     """How far people stray, and how likely a passed camera holds a sighting not yet known.
 
-    `unknown` is for a camera right on the way (of the many that are, few hold anything that the
-    search did not find: measured on synthetic cities); `stray_s` the walk that a detour costs before it is
-    e times less likely, growing by `stray_share` of the time to spare up to `stray_most_s`.
+    `unknown` is for a camera right on the way: of the many that are, few hold anything that the
+    search did not find (measured on synthetic cities). `stray_s`: the walk that a detour costs
+    before it is e times less likely, growing by `stray_share` of the time to spare up to
+    `stray_most_s`.
     """
 
     unknown: float = 0.02
