@@ -67,7 +67,7 @@ class TraceSettings:
     speeds: Speeds = field(default_factory=Speeds)
     look_alikes: LookAlikes = field(default_factory=LookAlikes)
     miss: float = 0.4
-    accept_posterior: float = 0.8
+    accept_posterior: float = 0.85
     review_posterior: float = 0.05
     merge_gap_s: float = 45.0
 

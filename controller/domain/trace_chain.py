@@ -1,8 +1,8 @@
 """The best chain through the graph (Viterbi, 1967), and each node's share of all chains.
 
 Rabiner (1989) has both for a chain of states; here states are nodes and a chain visits a subset of
-them in order of time. Besides the graph's edges every node can follow any that ended an hour or
-more before it ("lost, and found again"): these steps are worth the same, so running sums do.
+them in order of time. Besides the graph's edges every node can follow any that ended half an hour
+or more before it ("lost, and found again"): these steps are worth the same, so running sums do.
 """
 
 import math
@@ -24,7 +24,7 @@ class Chains:
     def __init__(self, nodes: Nodes, edges: Edges, moves: Moves, entry_cost: F64) -> None:
         self._edges, self._entry = edges, entry_cost
         latest = np.maximum.accumulate(nodes.end_s) if len(nodes) else nodes.end_s
-        # Everything before this place ended an hour or more before the node began. It never
+        # Everything before this place ended half an hour or more before the node began. It never
         # falls, so that what comes long after a node is a suffix.
         self._long_ago = np.searchsorted(latest, nodes.start_s - SOON_S, "right")
         self._long_after = np.searchsorted(self._long_ago, np.arange(len(nodes)), "right")

@@ -17,7 +17,7 @@ from controller.domain.travel import NEAR_S
 from controller.domain.types import F64
 
 I64 = NDArray[np.int64]
-MAX_NODES: Final = 5_000
+MAX_NODES: Final = 10_000
 """Nodes kept; beyond it those whose best chain is worth least are left out."""
 MAX_SEEDS: Final = 4_000
 MAX_ROUNDS: Final = 12
@@ -68,7 +68,7 @@ def grown(nodes: Nodes, moves: Moves, entry_cost: F64, floor: float) -> I64:
 
 
 def edges_of(nodes: Nodes, moves: Moves) -> Edges:
-    """Return the steps between kept nodes: all within an hour, near ones within 18 hours."""
+    """Return the steps between kept nodes: all within half an hour, near ones within 18 hours."""
     i, j = _soon(nodes)
     index = _Index(nodes, moves)
     a, b = index.near_later(SOON_S, LONGEST_S)
@@ -150,7 +150,7 @@ class _Index:
 
 
 def _soon(nodes: Nodes) -> tuple[I64, I64]:
-    # Ends are not sorted: from a node's start to an hour after its end, all that start.
+    # Ends are not sorted: from a node's start to half an hour after its end, all that start.
     n = len(nodes)
     last = np.searchsorted(nodes.start_s, nodes.end_s + SOON_S, "right")
     counts = np.maximum(last - np.arange(n) - 1, 0)

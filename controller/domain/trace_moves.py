@@ -25,7 +25,7 @@ from controller.domain.types import F64
 
 Bools = NDArray[np.bool_]
 I64 = NDArray[np.int64]
-SOON_S: Final = 3600.0
+SOON_S: Final = 1800.0
 """Up to here steps to anywhere are edges; beyond it `lost` steps are taken together."""
 LONGEST_S: Final = 18 * 3600.0
 """The longest stay out of sight after which the neighbourhood still says something."""

@@ -91,6 +91,15 @@ def test_a_plan_is_shown_before_anybody_is_asked(city: tuple[World, list[Box]]) 
     assert world.request("max", "GET", path).status_code == 403
 
 
+def test_a_withdrawn_case_has_no_plan_no_trace_and_no_anchors(world: World) -> None:
+    case_id = world.open_case().json()["case_id"]
+    world.request("ivy", "POST", f"/v1/cases/{case_id}/anchors", json=SAID)
+    closed = world.request("ivy", "POST", f"/v1/cases/{case_id}/close").json()
+    assert closed["state"] == "withdrawn"
+    for path in ("plan", "trace", "anchors"):
+        assert world.request("ivy", "GET", f"/v1/cases/{case_id}/{path}").status_code == 410
+
+
 def test_a_reviewers_no_takes_a_sighting_out_and_undo_brings_it_back(
     city: tuple[World, list[Box]],
 ) -> None:

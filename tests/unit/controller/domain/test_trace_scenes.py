@@ -1,6 +1,8 @@
 """The edge cases of a trace, as small scenes made by hand."""
 
+from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from controller.domain.trace import TraceSettings, trace, trace_table
 from controller.domain.trace_explain import as_trace, explained
 from controller.domain.trace_nodes import Anchor, TraceError, Verdicts, table_of
 from controller.domain.trace_states import ACCEPTED
+from controller.domain.traffic import Traffic
 from controller.domain.travel import TravelGraph, graph_of_sites
 from controller.domain.types import CameraSite, Candidate, Trace
 
@@ -70,14 +73,17 @@ def test_a_bus_ride_is_feasible_and_faster_is_not() -> None:
     assert len(ids(trace(flight, STREET, SETTINGS))) <= 1
 
 
-def test_midnight_and_a_changed_clock_on_the_wall_change_nothing() -> None:
-    # Times are UTC: on a night when clocks on the wall go back an hour, nothing moves here.
-    midnight = 86_400.0 * 20 - 10 * DAY_S
-    night = walk(3, 6, midnight - 3 * STEP_S)
-    shifted = walk(3, 6, midnight - 3 * STEP_S + 5 * HOUR_S)
-    assert (
-        len(ids(trace(night, STREET, SETTINGS))) == len(ids(trace(shifted, STREET, SETTINGS))) == 6
-    )
+def test_midnight_and_the_hour_that_comes_twice_change_nothing() -> None:
+    midnight = walk(3, 6, 10 * DAY_S - 3 * STEP_S)
+    assert ids(trace(midnight, STREET, SETTINGS)) == of(midnight)
+    # Clocks on the wall go from 02:59 back to 02:00 between the second sighting and the third.
+    berlin = ZoneInfo("Europe/Berlin")
+    left_s = datetime(2026, 10, 25, 2, 58, tzinfo=berlin).timestamp() - 10 * DAY_S
+    autumn = walk(3, 6, left_s)
+    wall = [datetime.fromtimestamp(c.start_us / 1e6, berlin).strftime("%H:%M") for c in autumn]
+    assert wall[:3] == ["02:58", "02:59", "02:00"]
+    found = trace(autumn, STREET, SETTINGS)
+    assert [visit.camera_id for visit in found.visits] == [c.camera_id for c in autumn]
 
 
 def test_an_agent_whose_clock_is_an_hour_off_spoils_only_its_own_sighting() -> None:
@@ -146,6 +152,37 @@ def test_a_reviewers_yes_and_no_are_final_and_move_the_neighbours() -> None:
     before = trace_table(table, GRAPH, SETTINGS)
     after = trace_table(table, GRAPH, SETTINGS, verdicts=yes)
     assert after.posterior[-1] > before.posterior[-1]
+
+
+def test_two_cameras_that_look_at_one_place_may_both_see_a_person_at_once() -> None:
+    sites = {**STREET, "c99": CameraSite("c99", "box-99", 310.0, 5.0)}
+    both = [face(3, 0.0, lasts_s=60.0), face(99, 20.0, lasts_s=60.0)]
+    apart = [face(3, 0.0, lasts_s=60.0), face(12, 20.0, 11.0, lasts_s=60.0)]
+    assert len(ids(trace([*walk(0, 3, -225.0), *both], sites, SETTINGS))) == 5
+    assert len(ids(trace([*walk(0, 3, -225.0), *apart], sites, SETTINGS))) == 4
+
+
+def test_a_busy_camera_asks_for_more_than_a_quiet_one() -> None:
+    stay = [face(7, 60.0 * k, 12.0) for k in range(4)]
+    doubtful = face(7, 90.0, 1.0)
+    table = table_of(sorted([*stay, doubtful], key=lambda c: c.start_us))
+    row = [table.candidate(k).sighting_id for k in range(5)].index(doubtful.sighting_id)
+    quiet, busy = (
+        trace_table(table, GRAPH, SETTINGS, traffic=Traffic.even(30, hz)).posterior[row]
+        for hz in (1e-4, 0.1)
+    )
+    assert quiet > busy + 0.3
+
+
+def test_a_place_that_the_person_comes_back_to_needs_less_of_a_face() -> None:
+    days = [one for day in range(4) for one in walk(5, 4, day * DAY_S, 13.0)]
+    weak = [face(6, 4 * DAY_S, 8.5), face(7, 4 * DAY_S + STEP_S, 8.5)]
+    elsewhere = [face(25, 4 * DAY_S, 8.5), face(26, 4 * DAY_S + STEP_S, 8.5)]
+    known, new = (
+        min(trace_table(table_of([*days, *two]), GRAPH, SETTINGS).posterior[-2:])
+        for two in (weak, elsewhere)
+    )
+    assert known > new + 0.1
 
 
 def test_two_cases_do_not_know_of_each_other() -> None:
