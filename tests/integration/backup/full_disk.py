@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fastapi.testclient import TestClient
 
 from controller.adapters.backup.create import BackupMaker, Source
@@ -187,7 +188,8 @@ class Station:
             config.model_copy(update={"disk": section}), clock=self.clock, publisher=self.outbox
         )
         self.key, self.spool, self.seq = Ed25519PrivateKey.generate(), uuid7(unix_ms=1), 0
-        agent = Agent("box", "cam", public_bytes(self.key.public_key()), bytes(32), 0.0, 0.0, 0)
+        sealing = X25519PrivateKey.generate().public_key().public_bytes_raw()
+        agent = Agent("box", "cam", public_bytes(self.key.public_key()), sealing, 0.0, 0.0, 0)
         self.controller.stores.fleet.add_agents([agent], 1)
         self.http = TestClient(self.controller.app)
         self.settled: list[int] = []
