@@ -34,7 +34,7 @@ class LookAlikes:
     deviation.
     """
 
-    stranger: float = 0.7
+    stranger: float = 0.8
     across: float = 0.4
     subject: float = 0.15
     subject_sd: float = 0.8

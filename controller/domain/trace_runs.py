@@ -30,7 +30,7 @@ STRETCH_GAP_S: Final = 7200.0
 STRETCH_STEP_M: Final = 1500.0
 SURE: Final = 50.0
 FIRM_ODDS: Final = 3.0
-SIGHTINGS_PER_RUN: Final = 4.0
+SIGHTINGS_PER_RUN: Final = 2.0
 OWN_ROUNDS: Final = 4
 
 
