@@ -1,7 +1,7 @@
 """FAISS, flat: SQ8; PQ fast scan and RaBitQ fast scan, both refined by SQ8.
 
-`python -m tests.bench.gallery.peers.faiss_peer PHASE DATA HOME sq8|pq|pq_half|rabitq [SETTING]`. Top-k
-search, as the fast scans have no range search and that of SQ8 is some ten times slower.
+`python -m tests.bench.gallery.peers.faiss_peer PHASE DATA HOME sq8|pq|pq_half|rabitq [SETTING]`.
+Top-k search, as the fast scans have no range search and that of SQ8 is some ten times slower.
 """
 
 # mypy: disable-error-code="import-not-found, import-untyped, no-any-return"
