@@ -11,6 +11,7 @@ A visit stands only as firm as the weakest run that contains it.
 
 import itertools
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -32,6 +33,8 @@ SURE: Final = 50.0
 FIRM_ODDS: Final = 3.0
 SIGHTINGS_PER_RUN: Final = 2.0
 OWN_ROUNDS: Final = 4
+UNLIKE_SD: Final = 1.0
+"""So much below the better faces of a stay a sighting may be somebody else's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +118,31 @@ def _tested(path: I64, nodes: Nodes, runs: _Runs, look_alikes: LookAlikes, own: 
             at = slice(runs.units[unit], runs.units[unit + 1])
             odds[at] = least
             first[at], last[at] = runs.units[low + a], runs.units[low + b + 1] - 1
+    for other in _companions(runs.units, path, nodes):
+        whole = np.array([0, len(other)], np.int64)
+        start = np.zeros(1, np.int64)
+        face = _faces(whole, path[other], nodes, (start, start), look_alikes, own)[0]
+        worth = float(face + np.log(SIGHTINGS_PER_RUN))
+        less = other[odds[other] > worth]
+        odds[less], first[less], last[less] = worth, less, less
     return RunTest(odds, first, last)
+
+
+def _companions(units: I64, path: I64, nodes: Nodes) -> list[I64]:
+    """Return for each stay the sightings (places in the path) that may be one other person's.
+
+    Somebody who stays in the same view makes no run of his own: his sightings lie between the
+    subject's. They are those that are clearly less like the subject than the rest of the stay.
+    """
+    found = []
+    for low, high in pairwise(units):
+        if high - low < 2 or nodes.kind[path[low]] != OPEN:
+            continue
+        usual = nodes.usual[path[low:high]]
+        unlike = np.flatnonzero(usual < np.quantile(usual, 0.75) - UNLIKE_SD)
+        if len(unlike):
+            found.append(np.asarray(low + unlike, np.int64))
+    return found
 
 
 def _units(path: I64, nodes: Nodes) -> I64:
