@@ -118,13 +118,13 @@ def _tested(path: I64, nodes: Nodes, runs: _Runs, look_alikes: LookAlikes, own: 
             at = slice(runs.units[unit], runs.units[unit + 1])
             odds[at] = least
             first[at], last[at] = runs.units[low + a], runs.units[low + b + 1] - 1
-    for other in _companions(runs.units, path, nodes):
-        whole = np.array([0, len(other)], np.int64)
+    for others in _companions(runs.units, path, nodes):
+        whole = np.array([0, len(others)], np.int64)
         start = np.zeros(1, np.int64)
-        face = _faces(whole, path[other], nodes, (start, start), look_alikes, own)[0]
-        worth = float(face + np.log(SIGHTINGS_PER_RUN))
-        less = other[odds[other] > worth]
-        odds[less], first[less], last[less] = worth, less, less
+        face = _faces(whole, path[others], nodes, (start, start), look_alikes, own)[0]
+        rival = float(face + np.log(SIGHTINGS_PER_RUN))
+        less = others[odds[others] > rival]
+        odds[less], first[less], last[less] = rival, less, less
     return RunTest(odds, first, last)
 
 

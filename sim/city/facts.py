@@ -24,7 +24,8 @@ PROBE_QUALITY: Final = 0.9
 MAX_UNITS: Final = 24
 """Blocks' days that are looked at, spread evenly over the city."""
 ALIKE: Final = 0.45
-MASK_CLOSE, MISS_CLOSE = 0.06, 0.03
+MASK_CLOSE, MISS_CLOSE = 0.10, 0.03
+"""Of sightings, not of people: in a small city a few venues with habits of their own weigh much."""
 DECIDE_FROM: Final = 20_000
 
 
