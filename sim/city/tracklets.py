@@ -19,6 +19,8 @@ BROKEN_FROM_S: Final = 5.0
 BREAK_S: Final = (2.6, 6.0)
 MASK_CHANGES: Final = 0.02
 FULL_PX: Final = 75.0
+COVERED: Final = 0.06
+"""Whose face a nearer head hides nearly all of the time."""
 NIGHT_HOURS: Final = (6.0, 19.5)
 
 
@@ -46,14 +48,17 @@ def detectable(cameras: Cameras, passages: Passages) -> Bools:
 
 
 def qualities(draws: Draws, cameras: Cameras, passages: Passages, px: F64) -> F64:
-    """Return how good each passage's best faces are: size, angle, light and luck."""
+    """Return how good each passage's best faces are: size, angle, light, heads in front, luck."""
     size = ((px - 20.0) / (FULL_PX - 20.0)).clip(0.1, 1.0) ** 0.6
     hour = passages.start_s % 86_400 / 3600
     dark = ~cameras.sites.indoor[passages.camera]
     dark &= (hour < NIGHT_HOURS[0]) | (hour > NIGHT_HOURS[1])
     angle = 0.45 + 0.55 * ((passages.cosine - 0.42) / 0.58).clip(0, 1)
     best = size * angle * np.where(dark, 0.75, 1.0)
-    return np.asarray((best + 0.12 * draws.normal("quality", passages.key)).clip(0.005, 0.99))
+    best += 0.12 * draws.normal("quality", passages.key)
+    covered = draws.chance("covered", COVERED, passages.key)
+    shown = np.where(covered, 0.25 * draws.uniform("how far", passages.key), 1.0)
+    return np.asarray((best * shown).clip(0.005, 0.99))
 
 
 def record(plan: CityPlan, draws: Draws, cameras: Cameras, passages: Passages) -> Recorded:
