@@ -14,6 +14,7 @@ from tests.bench.edge.run import edge
 from tests.bench.gallery.run import gallery
 from tests.bench.ingest import ingest
 from tests.bench.openset import openset
+from tests.bench.privacy import privacy
 from tests.bench.timing import median_ms
 from wire.protection import dequantise
 
@@ -37,6 +38,7 @@ def match() -> dict[str, object]:
 
 BENCHES: dict[str, Callable[[], dict[str, object]]] = {
     "edge": edge, "gallery": gallery, "ingest": ingest, "match": match, "openset": openset,
+    "privacy": privacy,
 }  # fmt: skip
 
 
