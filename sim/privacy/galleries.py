@@ -81,16 +81,15 @@ def without_whitening(faces: Faces) -> Faces:
     """Undo the adaptation: the same faces as the network gives them, mean and spread included."""
     cohort = load_pack().cohort()
     back = np.linalg.inv(cohort.adaptation().whitenings["unmasked"].astype(np.float64))
-    spread = np.sqrt(np.trace(cohort.unmasked.covariance))
+    undone = faces.first @ back
+    # Brought to the spread that raw embeddings have about their mean.
+    scale = np.sqrt(np.trace(cohort.unmasked.covariance) / (undone**2).sum(1).mean())
 
-    def undone(rows: F32) -> F32:
-        raw = rows @ back
-        raw *= spread / np.linalg.norm(raw, axis=1, keepdims=True).mean()
-        raw += cohort.unmasked.mean
-        return np.asarray(raw / np.linalg.norm(raw, axis=1, keepdims=True), np.float32)
+    def raw(rows: F32) -> F32:
+        moved = rows @ back * scale + cohort.unmasked.mean
+        return np.asarray(moved / np.linalg.norm(moved, axis=1, keepdims=True), np.float32)
 
-    return Faces(*(undone(r) for r in (faces.first, faces.second, faces.pair_first,
-                                       faces.pair_second)))  # fmt: skip
+    return Faces(raw(faces.first), raw(faces.second), raw(faces.pair_first), raw(faces.pair_second))
 
 
 def _protectors(frame: Frame, keys: tuple[bytes, bytes]) -> tuple[_Protector, _Protector]:
