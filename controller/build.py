@@ -15,12 +15,15 @@ from controller.adapters.records.quarantine import SqlQuarantine
 from controller.adapters.records.seen import FreshFleet, SeenAgents
 from controller.adapters.vault import open_vault, read_signing_key
 from controller.api.app import ApiParts, create_app
+from controller.build_backup import build_backup
 from controller.build_ingest import build_broker, build_ingest, figures, stats
 from controller.config import Config
+from controller.domain.route import RouteSettings
 from controller.process import Controller, Stores
 from controller.services.accounts import AccountService
 from controller.services.asking import AskingParts, AskingService
 from controller.services.background import BackgroundInvestigator
+from controller.services.case_trace import CaseTracing
 from controller.services.cases import CaseParts, CaseService
 from controller.services.enrolment import Enroller
 from controller.services.evidence import EvidenceParts, EvidenceService
@@ -28,6 +31,7 @@ from controller.services.explanation import Explanations
 from controller.services.fleet import FleetService
 from controller.services.gallery_care import GalleryCare
 from controller.services.housekeeping import Housekeeping, HousekeepingParts
+from controller.services.interview import InterviewService
 from controller.services.investigate import Investigation, InvestigationParts, Limits
 from controller.services.keys import KeyService
 from controller.services.match import Matcher
@@ -111,6 +115,8 @@ class _Wiring:
             broker = build_broker(self.config, side.ingest, housekeeping.deliver_all)
             self.outlet.broker = broker
         matcher = Matcher(stores.gallery, keys)
+        interview = InterviewService(cases, fleet)
+        tracing = CaseTracing(cases, fleet, interview, stores.queries, _route(self.config))
         investigation = Investigation(
             InvestigationParts(
                 cases=cases,
@@ -120,6 +126,7 @@ class _Wiring:
                 asking=asking,
                 evidence=evidence,
                 queries=stores.queries,
+                tracing=tracing,
                 calibration=load_calibration,
                 now_us=self.now_us,
             ),
@@ -129,6 +136,7 @@ class _Wiring:
         accounts = accounts or AccountService(
             SqlAccounts(stores.database), stores.audit, self.now_us
         )
+        backup = build_backup(self.config, stores)
         side.meter.expose(lambda: figures(stores, side, broker))
         parts = ApiParts(
             accounts=accounts,
@@ -148,6 +156,11 @@ class _Wiring:
                 self.now_us,
                 self.config.retention.sightings_days,
             ),
+            backup=backup,
+            interview=interview,
+            tracing=tracing,
+            prepare=investigation.prepare,
+            refresh=investigation.refresh,
         )
         return Controller(
             config=self.config,
@@ -163,6 +176,7 @@ class _Wiring:
             sessions=side.sessions,
             housekeeping=housekeeping,
             investigator=investigator,
+            backup=backup,
             broker=broker,
             app=create_app(parts),
         )
@@ -223,11 +237,16 @@ class _Wiring:
         )
 
 
+def _route(config: Config) -> RouteSettings:
+    budget = config.budget
+    return RouteSettings(
+        max_gap_agents=budget.max_gap_agents, max_agents=budget.max_agents_per_case
+    )
+
+
 def _limits(config: Config) -> Limits:
     budget = config.budget
     return Limits(
-        max_gap_agents=budget.max_gap_agents,
-        max_agents=budget.max_agents_per_case,
         false_candidates_per_day=budget.false_candidates_per_day,
         reply_timeout_s=budget.reply_timeout_s,
         max_pictures=budget.max_pictures_per_query,

@@ -7,8 +7,10 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from controller.adapters.backup.records import restored_us
 from controller.adapters.broker import TwoWayBroker, connection
 from controller.adapters.calibrations import known_spaces
+from controller.adapters.disk import DiskFloor, GuardedGallery, disk_floor
 from controller.adapters.metrics import Figures, PrometheusMeter
 from controller.adapters.records.ingest import SqlCursors, SqlDirectory, agents_registered
 from controller.adapters.workers import WorkerPool
@@ -41,6 +43,7 @@ class IngestSide:
     quarantine: QuarantineService
     meter: PrometheusMeter
     offsets: ClockOffsets
+    disk: DiskFloor
 
 
 def build_ingest(
@@ -48,6 +51,7 @@ def build_ingest(
     on_reply: Callable[[UUID], None],
 ) -> IngestSide:  # fmt: skip
     """Return ingest as configured, not started."""
+    disk = disk_floor(config)
     offsets, meter, spaces = ClockOffsets(), PrometheusMeter(), known_spaces()
     checker = Checker(
         SqlDirectory(stores.fleet), stores.clock, spaces=spaces,
@@ -56,7 +60,7 @@ def build_ingest(
     ingest = Ingest(
         IngestParts(
             checker=checker,
-            gallery=stores.gallery,
+            gallery=GuardedGallery(stores.gallery, disk),
             cursors=SqlCursors(stores.database),
             quarantine=stores.quarantine,
             replies=stores.replies,
@@ -67,6 +71,7 @@ def build_ingest(
             offsets=offsets,
             meter=meter,
             on_reply=on_reply,
+            restored_us=restored_us(stores.database),
         )
     )
     return IngestSide(
@@ -78,6 +83,7 @@ def build_ingest(
         ),
         meter=meter,
         offsets=offsets,
+        disk=disk,
     )
 
 
@@ -104,13 +110,16 @@ def build_broker(config: Config, ingest: Ingest, on_connected: Callable[[], None
 def stats(stores: Stores, side: IngestSide, broker: TwoWayBroker | None) -> dict[str, int | float]:
     """Return all figures by name; each costs a count at most."""
     counters = {f"ingest_{name}": value for name, value in asdict(side.ingest.counters).items()}
-    drift = side.offsets.drift()
+    drift, room = side.offsets.drift(), side.disk.tightest()
     figures: dict[str, int | float] = counters | {
         "ingest_queue_depth": side.ingest.queue_depth,
         "ingest_spools_ahead": side.ingest.spools_ahead,
         "ingest_workers": side.workers.size,
         "ingest_workers_alive": side.workers.alive,
         "ingest_worker_restarts_total": side.workers.restarts_total,
+        "disk_free_bytes": room.free_bytes,
+        "disk_floor_bytes": room.floor_bytes,
+        "ingest_held_by_disk": int(room.low),
         "gallery_sightings": stores.gallery.count(),
         "agents_registered": agents_registered(stores.database),
         "agents_online": stores.seen.online(),

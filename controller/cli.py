@@ -13,8 +13,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from controller.cli_backup import app as backup_app
+from controller.cli_backup import restore
 from controller.cli_base import one_line_errors as _one_line_errors
 from controller.cli_gallery import app as gallery_app
+from controller.cli_trace import add_to as add_trace_commands
 from controller.client import ApiClient, RequestFailed, save_token
 from controller.config import FILE_NAME, Config, default_toml, load_config
 from controller.errors import ControllerError
@@ -32,8 +35,11 @@ app.add_typer(controller_app, name="controller")
 app.add_typer(user_app, name="user")
 app.add_typer(fleet_app, name="fleet")
 app.add_typer(case_app, name="case")
+add_trace_commands(case_app)
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(gallery_app, name="gallery")
+app.add_typer(backup_app, name="backup")
+app.command("restore")(restore)
 
 _OUT: Final = Console(highlight=False)
 _POLL_S: Final = 0.5

@@ -57,6 +57,10 @@ class ApiClient:
         """POST JSON (or nothing) and return JSON."""
         return self._send("POST", path, json=json).json()
 
+    def delete(self, path: str) -> None:
+        """DELETE."""
+        self._send("DELETE", path)
+
     def post_form(
         self, path: str, fields: Mapping[str, Any], files: Sequence[tuple[str, tuple[str, bytes]]]
     ) -> Any:

@@ -3,6 +3,7 @@
 import json
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -98,6 +99,13 @@ class IngestSection(_Section):
     workers: Annotated[int, Field(ge=0, le=16)] = 0
 
 
+class DiskSection(_Section):
+    """Below which room on a disk ingest holds back: the lesser of the two."""
+
+    min_free_mb: Annotated[float, Field(ge=0)] = 1_024.0
+    min_free_percent: Annotated[float, Field(ge=0, le=50)] = 2.0
+
+
 class RetentionSection(_Section):
     """How long sightings, and the epoch keys that give them meaning, are kept."""
 
@@ -133,6 +141,7 @@ class Config(_Section):
     gallery: GallerySection = GallerySection()
     records: RecordsSection = RecordsSection()
     ingest: IngestSection = IngestSection()
+    disk: DiskSection = DiskSection()
     retention: RetentionSection = RetentionSection()
     budget: BudgetSection = BudgetSection()
     enroller: EnrollerSection = EnrollerSection()
@@ -202,10 +211,24 @@ def default_toml(
         "retention": {"sightings_days": 14},
         "budget": {"max_gap_agents": 3, "max_agents_per_case": 50},
     }
+    return _toml(sections)
+
+
+def to_toml(config: Config) -> str:
+    """Return the text of a configuration file that says what differs from the defaults.
+
+    It is meant for the data directory, so `data_dir` is the file's own folder.
+    """
+    sections = config.model_dump(mode="json", exclude_defaults=True, exclude_none=True)
+    sections["controller"]["data_dir"] = "."
+    return _toml(sections)
+
+
+def _toml(sections: Mapping[str, Mapping[str, object]]) -> str:
     lines = []
     for name, values in sections.items():
         lines.append(f"[{name}]")
-        # JSON's strings, numbers and booleans are valid TOML too.
+        # JSON's strings, numbers, booleans and their lists are valid TOML too.
         lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
         lines.append("")
     return "\n".join(lines)

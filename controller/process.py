@@ -24,6 +24,7 @@ from controller.config import Config
 from controller.services.accounts import AccountService
 from controller.services.asking import AskingService
 from controller.services.background import BackgroundInvestigator
+from controller.services.backup import BackupService
 from controller.services.cases import CaseService
 from controller.services.evidence import EvidenceService
 from controller.services.fleet import FleetService
@@ -70,6 +71,7 @@ class Controller:
     sessions: Sessions
     housekeeping: Housekeeping
     investigator: BackgroundInvestigator
+    backup: BackupService
     broker: TwoWayBroker | None
     app: FastAPI
 
@@ -88,6 +90,7 @@ class Controller:
         """Stop in the order in which nothing is lost."""
         self.asking.stop()
         self.investigator.stop()
+        self.backup.stop()
         self.sessions.stop()
         self.workers.stop()
         self.ingest.stop()

@@ -56,13 +56,18 @@ class Vault:
         return _decrypt(AESGCM(key), sealed, label)
 
 
-def create_key_files(directory: Path) -> Ed25519PrivateKey:
-    """Make signing.key and master.key (both 0600); refuses to overwrite either."""
+def create_key_files(
+    directory: Path, signing: Ed25519PrivateKey | None = None
+) -> Ed25519PrivateKey:
+    """Make signing.key (or write the one given) and master.key; refuses to overwrite either.
+
+    Both are 0600.
+    """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in ("signing.key", "master.key"):
         if (directory / name).exists():
             raise VaultError(f"{name}: {directory / name} exists; use another data directory")
-    signing = Ed25519PrivateKey.generate()
+    signing = signing or Ed25519PrivateKey.generate()
     _write_secret(directory / "signing.key", signing.private_bytes_raw())
     _write_secret(directory / "master.key", secrets.token_bytes(KEY_BYTES))
     return signing

@@ -15,12 +15,15 @@ from starlette.formparsers import MultiPartParser
 
 from controller.errors import ControllerError
 from controller.services.accounts import AccountService
+from controller.services.backup import BackupService
+from controller.services.case_trace import CaseTracing, Retraced
 from controller.services.cases import CaseService
 from controller.services.evidence import EvidenceService
 from controller.services.explanation import Explanations
 from controller.services.fleet import FleetService
 from controller.services.gallery_care import GalleryCare
 from controller.services.ingest_quarantine import QuarantineService
+from controller.services.interview import InterviewService
 from controller.services.refusals import Refusal, RowsInvalid, Unauthenticated
 from controller.services.stores import AuditStore
 from controller.services.values import Principal
@@ -54,16 +57,23 @@ class ApiParts:
     metrics: Callable[[], bytes]
     quarantine: QuarantineService
     gallery: GalleryCare
+    backup: BackupService
+    interview: InterviewService
+    tracing: CaseTracing
+    prepare: Callable[[UUID, Principal], None]
+    refresh: Callable[[UUID], Retraced]
 
 
 def create_app(parts: ApiParts) -> FastAPI:
     """Return the ASGI application."""
     # Imported here, not above: the routers use ApiParts.
     from controller.api import (
+        backup_routes,
         case_routes,
         fleet_routes,
         gallery_routes,
         quarantine_routes,
+        trace_routes,
         upload_routes,
     )
 
@@ -76,7 +86,10 @@ def create_app(parts: ApiParts) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.middleware("http")(_limit_and_harden)
-    for module in (fleet_routes, gallery_routes, quarantine_routes, case_routes, upload_routes):
+    for module in (
+        fleet_routes, gallery_routes, backup_routes, quarantine_routes, case_routes, trace_routes,
+        upload_routes,
+    ):  # fmt: skip
         app.include_router(module.router)
     app.include_router(fleet_routes.metrics_router)
     return app

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from controller.domain.types import F32, F64
 
@@ -29,7 +29,7 @@ LEVEL_BITS: Final = 3
 LEVEL_SPAN: Final = 3.0
 """The probe's components up to this many standard deviations have levels 0 to 7."""
 MISS_RATE: Final = 0.003
-SECOND_MISS_RATE: Final = 0.001
+SECOND_MISS_RATE: Final = 0.0003
 """Share of the rows exactly at the wanted cosine that each look may lose; of those above it each
 loses fewer."""
 ROW_MATCH, ROW_MATCH_SD = 0.9164, 0.0182
@@ -64,7 +64,7 @@ def probe_codes(probes: F32, min_similarity: F32) -> ProbeCodes:
     cosines = np.asarray(min_similarity, np.float64)
     root = np.sqrt(probes.shape[1])
     mean, sd = distance_at(probes, cosines)
-    limits = np.floor(mean + norm.isf(MISS_RATE) * sd)
+    limits = np.floor(mean - ndtri(MISS_RATE) * sd)
     levels = probe_levels(probes)
     mean_2, sd_2 = second_at(probes, levels, cosines)
     lengths = np.linalg.norm(levels, axis=1)
@@ -73,7 +73,7 @@ def probe_codes(probes: F32, min_similarity: F32) -> ProbeCodes:
         heavy=bit_planes(np.abs(probes) * root > 1.0),
         limits=np.clip(limits, 0, HEAVY * probes.shape[1]).astype(np.uint64),
         levels=np.stack([bit_planes(levels >> bit & 1 == 1) for bit in range(LEVEL_BITS)], 1),
-        least=np.asarray((mean_2 - norm.isf(SECOND_MISS_RATE) * sd_2) * lengths, np.float32),
+        least=np.asarray((mean_2 + ndtri(SECOND_MISS_RATE) * sd_2) * lengths, np.float32),
     )
 
 
@@ -97,8 +97,8 @@ def distance_at(probes: F32, cosines: F64) -> tuple[F64, F64]:
     weight = np.where(magnitude * root > 1.0, HEAVY, 1)
     c = np.clip(cosines, -0.999, 0.999)[:, None]
     edge = c * magnitude * root / np.sqrt(1 - c * c)
-    differs = norm.cdf(-edge)
-    along = (weight * magnitude * norm.pdf(edge)).sum(axis=1)
+    differs = ndtr(-edge)
+    along = (weight * magnitude * np.exp(-edge * edge / 2) / np.sqrt(2 * np.pi)).sum(axis=1)
     variance = (weight**2 * differs * (1 - differs)).sum(axis=1) - along**2
     return (weight * differs).sum(axis=1), np.sqrt(np.maximum(variance, 1.0))
 
@@ -125,5 +125,5 @@ def pass_rate(probes: F32, codes: ProbeCodes, cosines: F64) -> F64:
     shares = np.empty((len(probes), len(cosines)))
     for j, cosine in enumerate(cosines):
         mean, sd = distance_at(probes, np.full(len(probes), cosine))
-        shares[:, j] = norm.cdf((codes.limits + 0.5 - mean) / sd)
+        shares[:, j] = ndtr((codes.limits + 0.5 - mean) / sd)
     return shares

@@ -1,45 +1,73 @@
 """From look-alikes to one feasible trace: a time-ordered graph, Viterbi and forward-backward.
 
-A candidate is a node. A chain of nodes is a hypothesis of where the subject was; it weighs
-
-    product over its nodes of exp(llr - cost),
-
-where the cost is the log prior odds against a sighting being the subject's: high for one out of
-the blue, lower by `near_relief` for one within a short walk and half an hour of the last (about
-one in twenty of a day's sightings is), low for one in the same camera within moments. Only feasible
-steps are edges (nobody is at two places, nobody walks faster than `speed_m_s`). The best chain is
-the trace (Viterbi, 1967); a node's posterior is the weight of all chains through it as a share of
-all chains (Rabiner, 1989, forward-backward on a graph of subsets).
+A candidate is a node, what the person said is a node, a chain of nodes is a hypothesis of where the
+subject was. It weighs the faces' log-likelihood ratios and the gains of its steps (`trace_moves`).
+The graph grows outward from what is strong (`trace_grow`); the best chain is the trace, a node's
+posterior its share of all chains (`trace_chain`). A stretch that one look-alike could have made is
+taken out and the rest is computed anew, until what is left stands (`trace_runs`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
-from scipy.special import logsumexp
+from numpy.typing import NDArray
+from scipy.special import expit
 
-from controller.domain.types import F64, CameraSite, Candidate, Decision, Trace, Visit
+from controller.domain.candidates import CandidateTable
+from controller.domain.presence import Outages
+from controller.domain.trace_chain import Chains
+from controller.domain.trace_explain import as_trace
+from controller.domain.trace_faces import FaceScores, LookAlikes, scores_of_llrs
+from controller.domain.trace_grow import edges_of, grown
+from controller.domain.trace_habit import familiar
+from controller.domain.trace_moves import OVERLAP_SLACK_S, Moves, MoveSettings
+from controller.domain.trace_nodes import (
+    ANCHOR,
+    CONFIRMED,
+    OPEN,
+    Anchor,
+    Nodes,
+    Verdicts,
+    nodes_of,
+    table_of,
+)
+from controller.domain.trace_runs import RunTest, tested
+from controller.domain.trace_states import ACCEPTED, REJECTED, REVIEW, TableTrace
+from controller.domain.traffic import Traffic
+from controller.domain.travel import WALK_M_S, TravelGraph, graph_of_sites
+from controller.domain.travel_speeds import Speeds
+from controller.domain.types import F64, CameraSite, Candidate, Trace
 
-MAX_NODES: Final = 3000
-"""More candidates than this are cut to the best by llr."""
-OVERLAP_SLACK_S: Final = 1.5
+I64 = NDArray[np.int64]
+MAX_PEELS: Final = 16
+"""How often a stretch is taken out and the chain computed anew; what fails later is for review."""
+GROWTH_FLOOR: Final = -6.0
+HOPELESS_LLR: Final = -4.0
+"""A face so unlike the subject's is no candidate at any place and time."""
+LEAST_ENTRY: Final = 0.7
+DAY_S: Final = 86_400.0
+POSTERIORS_EVERY: Final = 4
+MUTE_SHARE: Final = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class TraceSettings:
-    """How a person moves, and when a sighting is believed."""
+    """Among how many sightings the candidates were found, and when one is believed.
 
-    speed_m_s: float = 3.0
-    camera_radius_m: float = 15.0
+    `sightings_searched` in `searched_s` seconds of all cameras; `sightings_expected` of the subject
+    among them.
+    """
+
     sightings_searched: int = 10_000
+    searched_s: float = 86_400.0
     sightings_expected: float = 10.0
-    continuity_s: float = 45.0
-    continuity_cost: float = 1.0
-    near_s: float = 1800.0
-    near_m: float = 600.0
-    near_relief: float = 3.0
-    accept_posterior: float = 0.9
+    camera_radius_m: float = 15.0
+    speeds: Speeds = field(default_factory=Speeds)
+    look_alikes: LookAlikes = field(default_factory=LookAlikes)
+    miss: float = 0.4
+    accept_posterior: float = 0.85
     review_posterior: float = 0.05
     merge_gap_s: float = 45.0
 
@@ -48,28 +76,139 @@ class TraceSettings:
         """Return the log prior odds against a sighting out of the blue."""
         return float(np.log(max(self.sightings_searched / self.sightings_expected, 2.0)))
 
+    @property
+    def moves(self) -> MoveSettings:
+        """Return how the subject moves."""
+        return MoveSettings(speeds=self.speeds, miss=self.miss)
+
+    def even(self, cameras: int) -> Traffic:
+        """Return the strangers of so many cameras, the same everywhere."""
+        return Traffic.even(
+            cameras, self.sightings_searched / (max(cameras, 1) * max(self.searched_s, 1.0))
+        )
+
 
 def trace(
     candidates: Sequence[Candidate],
     sites: Mapping[str, CameraSite],
     settings: TraceSettings,
+    *,
+    anchors: Sequence[Anchor] = (),
+    verdicts: Verdicts = Verdicts(),
 ) -> Trace:
     """Return the most likely feasible trace with a posterior for each of its sightings."""
-    usable = [c for c in candidates if c.camera_id in sites]
-    best = sorted(usable, key=lambda c: (-c.llr, c.sighting_id.bytes))[:MAX_NODES]
-    nodes = sorted(best, key=lambda c: (c.start_us, c.end_us, c.sighting_id.bytes))
-    if not nodes:
-        return Trace((), (), len(candidates), len(candidates))
-    edges = _edge_costs(nodes, sites, settings)
-    weights = np.array([c.llr for c in nodes])
-    posterior = _posteriors(weights, edges, settings.entry_cost)
-    chain = _viterbi(weights, edges, settings.entry_cost)
-    accepted = {i for i in chain if posterior[i] >= settings.accept_posterior}
-    doubtful = {i for i in range(len(nodes)) if posterior[i] >= settings.review_posterior}
-    visits = _visits(nodes, posterior, sorted(accepted), "accepted", settings)
-    review = _visits(nodes, posterior, sorted(doubtful - accepted), "review", settings)
-    rejected = len(candidates) - len(accepted) - len(doubtful - accepted)
-    return Trace(visits, review, len(candidates), rejected)
+    ordered = sorted(candidates, key=lambda c: (c.start_us, c.end_us, c.sighting_id.bytes))
+    table = table_of(ordered)
+    graph = graph_of_sites(sites, radius_m=settings.camera_radius_m)
+    found = trace_table(table, graph, settings, anchors=anchors, verdicts=verdicts)
+    return as_trace(found, table, settings.merge_gap_s)
+
+
+def trace_table(
+    table: CandidateTable,
+    graph: TravelGraph,
+    settings: TraceSettings,
+    *,
+    scores: FaceScores | None = None,
+    anchors: Sequence[Anchor] = (),
+    verdicts: Verdicts = Verdicts(),
+    outages: Outages | None = None,
+    traffic: Traffic | None = None,
+) -> TableTrace:
+    """Return state and posterior of each of up to 300,000 candidates, and the chain's order."""
+    moves = Moves(graph, outages or Outages.none(), settings.moves)
+    traffic = traffic or settings.even(len(graph))
+    scores = scores or scores_of_llrs(table)
+    everybody = nodes_of(table, scores, graph, anchors, verdicts, traffic)
+    hopeful = (everybody.kind != OPEN) | (everybody.llr >= HOPELESS_LLR)
+    everybody = everybody.take(np.flatnonzero(hopeful))
+    entry = _entry(everybody, settings)
+    nodes = everybody.take(grown(everybody, moves, entry, GROWTH_FLOOR))
+    belief = _believed(nodes, moves, settings)
+    firm = belief.path[belief.posterior[belief.path] >= settings.accept_posterior]
+    known = familiar(nodes, firm, graph)
+    if len(known):
+        nodes = replace(nodes, log_found=known)
+        belief = _believed(nodes, moves, settings)
+    return _stated(table, nodes, belief, settings)
+
+
+def _entry(nodes: Nodes, settings: TraceSettings) -> F64:
+    """Return (n,) log odds against each node's being the subject's, out of the blue."""
+    per_day = settings.sightings_expected * DAY_S / settings.searched_s
+    odds = np.maximum(nodes.log_hz - nodes.log_found - np.log(per_day), LEAST_ENTRY)
+    return np.asarray(np.where(nodes.kind == OPEN, odds, 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class _Belief:
+    """(n,) posteriors of nodes, log odds against a look-alike (0 off the path), and the path."""
+
+    posterior: F64
+    odds: F64
+    path: I64
+
+
+def _believed(nodes: Nodes, moves: Moves, settings: TraceSettings) -> _Belief:
+    entry = _entry(nodes, settings)
+    chains = Chains(nodes, edges_of(nodes, moves), moves, entry)
+    weights, odds = nodes.llr.copy(), np.zeros(len(nodes))
+    posterior = np.zeros(len(nodes))
+    for peel in range(MAX_PEELS + 1):
+        path = chains.best(weights)
+        if peel % POSTERIORS_EVERY == 0:
+            posterior = chains.posteriors(weights)
+        test = tested(path, nodes, posterior, moves, entry, settings.look_alikes)
+        odds[path] = test.odds
+        weak = _weak(path, test, nodes)
+        if not len(weak) or peel == MAX_PEELS:
+            break
+        weights[weak] = -np.inf
+    posterior = chains.posteriors(weights)
+    on_path = np.zeros(len(nodes), bool)
+    on_path[path] = True
+    failed = ~np.isfinite(weights)
+    posterior = np.where(on_path, posterior * expit(odds), posterior)
+    # Taken out by the look-alike test: as likely as that test says.
+    posterior = np.where(failed, expit(odds), posterior)
+    return _Belief(posterior, odds, path)
+
+
+def _weak(path: I64, test: RunTest, nodes: Nodes) -> I64:
+    """Return what to take out: of stretches that fail and overlap, only the worst for now.
+
+    That is all of a stretch, unless some faces in it say next to nothing beside others: then only
+    those go, for without them the rest may stand.
+    """
+    failed = np.flatnonzero((test.odds < 0) & (nodes.kind[path] == OPEN))
+    taken = np.zeros(len(path), bool)
+    weak = [np.empty(0, np.int64)]
+    for worst in failed[np.argsort(test.odds[failed], kind="stable")]:
+        stretch = slice(test.first[worst], test.last[worst] + 1)
+        if taken[stretch].any():
+            continue
+        taken[stretch] = True
+        mine = path[stretch]
+        mute = nodes.llr[mine] < MUTE_SHARE * nodes.llr[mine].max()
+        weak.append(mine[mute] if mute.any() else mine)
+    return np.concatenate(weak)
+
+
+def _stated(
+    table: CandidateTable, nodes: Nodes, belief: _Belief, settings: TraceSettings
+) -> TableTrace:
+    posterior, odds = np.zeros(len(table)), np.zeros(len(table))
+    state = np.full(len(table), REJECTED, np.int8)
+    mine = np.flatnonzero(nodes.kind != ANCHOR)
+    rows = nodes.row[mine]
+    posterior[rows], odds[rows] = belief.posterior[mine], belief.odds[mine]
+    state[posterior >= settings.review_posterior] = REVIEW
+    path = belief.path[nodes.kind[belief.path] != ANCHOR]
+    sure = nodes.row[path][posterior[nodes.row[path]] >= settings.accept_posterior]
+    state[sure] = ACCEPTED
+    confirmed = nodes.row[mine][nodes.kind[mine] == CONFIRMED]
+    state[confirmed], posterior[confirmed] = ACCEPTED, 1.0
+    return TableTrace(state, posterior, odds, nodes.row[path], confirmed, settings.entry_cost)
 
 
 def feasible(
@@ -80,121 +219,8 @@ def feasible(
     if first.camera_id == then.camera_id:
         return gap_s >= -OVERLAP_SLACK_S
     slack_s = first.time_uncertainty_s + then.time_uncertainty_s
-    walk_m = _walk_m(sites[first.camera_id], sites[then.camera_id], settings)
-    return gap_s + slack_s >= walk_m / settings.speed_m_s and gap_s >= -slack_s
-
-
-def _walk_m(a: CameraSite, b: CameraSite, settings: TraceSettings) -> float:
-    between_m = float(np.hypot(a.x_m - b.x_m, a.y_m - b.y_m))
-    return max(0.0, between_m - 2 * settings.camera_radius_m)
-
-
-def _edge_costs(
-    nodes: Sequence[Candidate], sites: Mapping[str, CameraSite], settings: TraceSettings
-) -> F64:
-    """Return the (n, n) cost of stepping from row to column; infinite where nobody can."""
-    start = np.array([c.start_us for c in nodes]) / 1e6
-    end = np.array([c.end_us for c in nodes]) / 1e6
-    # Relative times keep microseconds exact in doubles.
-    gap = (start[None, :] - start[0]) - (end[:, None] - start[0])
-    slack = np.array([c.time_uncertainty_s for c in nodes])
-    slack = slack[:, None] + slack[None, :]
-    names = {camera: k for k, camera in enumerate(sorted({c.camera_id for c in nodes}))}
-    index = np.array([names[c.camera_id] for c in nodes])
-    same = index[:, None] == index[None, :]
-    places = np.array([(sites[c.camera_id].x_m, sites[c.camera_id].y_m) for c in nodes])
-    between = np.linalg.norm(places[:, None] - places[None, :], axis=2)
-    walk_s = np.clip(between - 2 * settings.camera_radius_m, 0, None) / settings.speed_m_s
-    possible = np.where(same, gap >= -OVERLAP_SLACK_S, (gap + slack >= walk_s) & (gap >= -slack))
-    order = np.arange(len(nodes))
-    possible &= order[:, None] < order[None, :]
-    near = same & (gap <= settings.continuity_s)
-    walkable = (gap <= settings.near_s) & (between <= settings.near_m)
-    nearby_cost = max(settings.continuity_cost, settings.entry_cost - settings.near_relief)
-    cost = np.where(walkable, nearby_cost, settings.entry_cost)
-    cost = np.where(near, settings.continuity_cost, cost)
-    return np.where(possible, cost, np.inf)
-
-
-def _posteriors(weights: F64, edges: F64, entry_cost: float) -> F64:
-    count = len(weights)
-    forward, backward = np.zeros(count), np.zeros(count)
-    for i in range(count):
-        arrivals = forward[:i] - edges[:i, i]
-        forward[i] = weights[i] + logsumexp(np.append(arrivals, -entry_cost))
-    for i in reversed(range(count)):
-        departures = weights[i + 1 :] - edges[i, i + 1 :] + backward[i + 1 :]
-        backward[i] = logsumexp(np.append(departures, 0.0))
-    # The empty chain (the subject was nowhere) has weight 1.
-    total = logsumexp(np.append(forward, 0.0))
-    return np.asarray(np.exp(np.clip(forward + backward - total, None, 0.0)))
-
-
-def _viterbi(weights: F64, edges: F64, entry_cost: float) -> list[int]:
-    count = len(weights)
-    best, previous = np.zeros(count), np.full(count, -1)
-    for i in range(count):
-        arrivals = np.append(best[:i] - edges[:i, i], -entry_cost)
-        choice = int(np.argmax(arrivals))
-        best[i] = weights[i] + arrivals[choice]
-        previous[i] = choice if choice < i else -1
-    last = int(np.argmax(best))
-    if best[last] <= 0:
-        return []
-    chain = [last]
-    while previous[chain[-1]] >= 0:
-        chain.append(int(previous[chain[-1]]))
-    return chain[::-1]
-
-
-def _visits(
-    nodes: Sequence[Candidate], posterior: F64, chosen: Sequence[int], decision: Decision,
-    settings: TraceSettings,
-) -> tuple[Visit, ...]:  # fmt: skip
-    groups: list[list[int]] = []
-    for i in chosen:
-        last = nodes[groups[-1][-1]] if groups else None
-        near = last is not None and last.camera_id == nodes[i].camera_id and (
-            nodes[i].start_us - last.end_us <= settings.merge_gap_s * 1e6
-        )  # fmt: skip
-        if near:
-            groups[-1].append(i)
-        else:
-            groups.append([i])
-    return tuple(_visit(nodes, posterior, group, decision, settings) for group in groups)
-
-
-def _visit(
-    nodes: Sequence[Candidate], posterior: F64, group: Sequence[int], decision: Decision,
-    settings: TraceSettings,
-) -> Visit:  # fmt: skip
-    members = [nodes[i] for i in group]
-    best = max(members, key=lambda c: c.llr)
-    probability = float(max(posterior[i] for i in group))
-    return Visit(
-        camera_id=best.camera_id,
-        start_us=min(c.start_us for c in members),
-        end_us=max(c.end_us for c in members),
-        sighting_ids=tuple(c.sighting_id for c in members),
-        posterior=probability,
-        similarity=best.similarity,
-        llr=best.llr,
-        decision=decision,
-        explanation=_explain(best, probability, decision, len(members), settings),
-    )
-
-
-def _explain(
-    best: Candidate, probability: float, decision: Decision, count: int, settings: TraceSettings
-) -> str:
-    sightings = "one sighting" if count == 1 else f"{count} sightings"
-    evidence = (
-        f"similarity {best.similarity:.2f} ({best.mask_state}) makes this person e^{best.llr:.1f} "
-        f"times likelier than a stranger, against prior odds of e^{settings.entry_cost:.1f}"
-    )
-    verdict = {
-        "accepted": "reachable from the other accepted places",
-        "review": "not certain enough to accept without a look",
-        "rejected": "not believed",
-    }[decision]
-    return f"{sightings}: {evidence}; {verdict}; posterior {probability:.3f}."
+    a, b = sites[first.camera_id], sites[then.camera_id]
+    apart_m = max(0.0, float(np.hypot(a.x_m - b.x_m, a.y_m - b.y_m)) - 2 * settings.camera_radius_m)
+    fastest_m_s = WALK_M_S * settings.speeds.fastest_pace
+    # Cameras that look at one place may both see a person at once.
+    return apart_m == 0.0 or (gap_s >= -slack_s and gap_s + slack_s >= apart_m / fastest_m_s)

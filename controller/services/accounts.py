@@ -32,7 +32,14 @@ PERMISSIONS: Final = {
     Role.TECHNICIAN: frozenset({"fleet.read", "fleet.add", "quarantine.handle", "gallery.read"}),
     Role.AUDITOR: frozenset({"case.read", "fleet.read", "audit.read", "gallery.read"}),
     Role.ADMINISTRATOR: frozenset(
-        {"fleet.read", "fleet.add", "quarantine.handle", "gallery.read", "gallery.handle"}
+        {
+            "fleet.read",
+            "fleet.add",
+            "quarantine.handle",
+            "gallery.read",
+            "gallery.handle",
+            "backup.handle",
+        }
     ),
 }
 

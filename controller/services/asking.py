@@ -52,6 +52,8 @@ class Question:
     end_us: int
     reason: str
     secrets: QuerySecrets
+    ttl_s: float | None = None
+    """How long the query lives if not as long as usual; never longer than the case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +110,7 @@ class AskingService:
         """Send one query, remembered before it leaves; `Refusal` unless the case is active."""
         case = self._parts.cases.require_active(case_id)
         now_us = self._parts.now_us()
-        life_us = int(self._parts.query_ttl_s * 1_000_000)
+        life_us = int((question.ttl_s or self._parts.query_ttl_s) * 1_000_000)
         sent = SentQuery(
             query_id=query_id,
             case_id=case_id,
@@ -148,6 +150,16 @@ class AskingService:
                     raise Interrupted("interrupted: the controller stopped; investigate again")
         key = self._parts.cases.reply_key(case)
         return [self._conclude(one, key) for one in query_ids]
+
+    def answers(self, case_id: UUID, kind: QueryKind) -> Sequence[Answer]:
+        """Return how all queries of a kind ended so far in an active case, late answers too."""
+        case = self._parts.cases.require_active(case_id)
+        key = self._parts.cases.reply_key(case)
+        return [
+            self._conclude(one.query_id, key)
+            for one in self._parts.queries.queries(case_id)
+            if one.kind == kind.value
+        ]
 
     def _conclude(self, query_id: UUID, key: X25519PrivateKey) -> Answer:
         sent = self._parts.queries.query(query_id)

@@ -146,7 +146,7 @@ class CaseService:
 
     def case_key(self, case: Case) -> bytes:
         """Return the case's 32-byte key."""
-        return self._parts.sealer.unwrap(case.wrapped_key, label=_label("case_key", case.case_id))
+        return self._parts.sealer.unwrap(case.wrapped_key, label=case_key_label(case.case_id))
 
     def reply_key(self, case: Case) -> X25519PrivateKey:
         """Return the private key that opens this case's replies."""
@@ -179,13 +179,21 @@ class CaseService:
         label = _label(f"result-{kind}", case_id)
         return self._parts.sealer.open(self.case_key(case), sealed, label=label)
 
+    def kept(self, case: Case, kind: str) -> bytes | None:
+        """Return something kept of a live case, None if there is nothing yet."""
+        sealed = self._parts.cases.result(case.case_id, kind)
+        if sealed is None:
+            return None
+        label = _label(f"result-{kind}", case.case_id)
+        return self._parts.sealer.open(self.case_key(case), sealed, label=label)
+
+    def record(self, actor: str, action: str, case_id: UUID, detail: str) -> None:
+        """Write into the audit what somebody did to a case."""
+        self._note(actor, action, case_id, detail)
+
     def note_export(self, case_id: UUID, kind: str, by: Principal) -> None:
         """Write into the audit that somebody read a report."""
         self._note(by.name, "case.report_read", case_id, kind)
-
-    def note_explained(self, case_id: UUID, sighting_id: UUID, by: Principal) -> None:
-        """Write into the audit that somebody compared one sighting with the subject."""
-        self._note(by.name, "case.explained", case_id, f"sighting={sighting_id}")
 
     def close(self, case_id: UUID, by: Principal) -> Tombstone:
         """End a case: its rows, pictures and key are destroyed; withdrawn if never approved."""
@@ -232,7 +240,7 @@ class CaseService:
             expires_us=int(request.expires_at.timestamp() * 1_000_000),
             opened_by=by.name,
             opened_us=now_us,
-            wrapped_key=sealer.wrap(key, label=_label("case_key", case_id)),
+            wrapped_key=sealer.wrap(key, label=case_key_label(case_id)),
             reply_public=reply.public_key().public_bytes_raw(),
             reply_private_sealed=sealer.seal(
                 key, reply.private_bytes_raw(), label=_label("reply_key", case_id)
@@ -269,3 +277,8 @@ def _check_photos(photos: Sequence[bytes]) -> None:
 
 def _label(kind: str, case_id: UUID) -> str:
     return f"{kind}|{case_id.hex}"
+
+
+def case_key_label(case_id: UUID) -> str:
+    """Return what a case's wrapped key is bound to."""
+    return _label("case_key", case_id)

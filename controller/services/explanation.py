@@ -46,7 +46,7 @@ class Explanations:
         """
         request = self.request(case_id)
         row = self._sighting(request, sighting_id)
-        self.cases.note_explained(case_id, sighting_id, by)
+        self.cases.record(by.name, "case.explained", case_id, f"sighting={sighting_id}")
         [probes] = self.keys.rotate_exactly(case_id, request.embeddings(), [(row.epoch, row.shard)])
         cosines = probes @ dequantise(template_from_bytes(row.template)[None])[0]
         point = self.matcher.operating_point(request)

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from controller.errors import ControllerError
 from controller.logs import facts
 from controller.services.clock_offsets import ClockOffsets
 from controller.services.ingest_batches import ACKNOWLEDGED, Reason, Refused
@@ -34,6 +35,7 @@ from controller.services.ports import (
     Publisher,
     ReplyStore,
 )
+from controller.services.restored_gaps import RestoredGaps
 from wire.messages import Ack, Health, Stream
 from wire.signing import sign
 from wire.topics import agent_topic
@@ -42,6 +44,7 @@ log = logging.getLogger("controller.ingest")
 RETRY_S: Final = 1.0
 """Between two tries of a group that could not be stored. There is no last try: a full disk or a
 locked database passes, and until then nothing is acknowledged."""
+COMPLAIN_EVERY_S: Final = 60.0
 _MAX_TOPIC_CHARS: Final = 256
 Made = TypeVar("Made")
 
@@ -64,7 +67,10 @@ class IngestCounters:
 
 @dataclass(frozen=True, slots=True)
 class IngestParts:
-    """What ingest is built from; `on_reply` hears of each durable reply's query."""
+    """What ingest is built from; `on_reply` hears of each durable reply's query.
+
+    `restored_us`: when the records were restored from a backup, if they were.
+    """
 
     checker: Checker
     gallery: GalleryWriter
@@ -78,6 +84,7 @@ class IngestParts:
     offsets: ClockOffsets
     meter: Meter
     on_reply: Callable[[UUID], None] = lambda _query_id: None
+    restored_us: int | None = None
 
 
 class Ingest:
@@ -87,12 +94,14 @@ class Ingest:
         self._parts = parts
         self._stop = threading.Event()
         self._waiting = Waiting(self._stop.is_set)
-        self._progress = Progress(parts.cursors)
+        gaps = RestoredGaps(parts.restored_us, parts.clock.now_us)
+        self._progress = Progress(parts.cursors, gaps)
         self._sorter = Sorter(parts.checker, self._progress, parts.offsets, parts.clock)
         self._thread = threading.Thread(target=self._run, name="ingest", daemon=True)
         self.counters = IngestCounters()
         self.refused_by_reason: Counter[Reason] = Counter()
         self.last_insert_us: int | None = None
+        self._said: tuple[type[Exception] | None, float] = (None, 0.0)
 
     @property
     def queue_depth(self) -> int:
@@ -136,11 +145,25 @@ class Ingest:
         while not self._stop.is_set():
             try:
                 return work()
-            except Exception:
+            except Exception as error:  # noqa: BLE001 - a full disk, a locked database: it passes
                 self.counters.failures_total += 1
-                log.exception("ingest failed, trying again", extra=facts(held=held))
+                self._complain(error, held)
                 self._stop.wait(RETRY_S)
         return None
+
+    def _complain(self, error: Exception, held: int) -> None:
+        """Log a failure, the same kind of it once a minute: a full disk may take hours."""
+        now_s = time.monotonic()
+        kind, said_s = self._said
+        if type(error) is kind and now_s < said_s + COMPLAIN_EVERY_S:
+            return
+        self._said = (type(error), now_s)
+        expected = isinstance(error, ControllerError)
+        log.error(
+            "ingest failed, trying again",
+            extra=facts(held=held, error=str(error) if expected else type(error).__name__),
+            exc_info=None if expected else error,
+        )
 
     def _store(self, group: Group) -> list[Cursor]:
         """Make a group durable and return where its spools stand; may be done again."""

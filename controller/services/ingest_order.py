@@ -8,6 +8,7 @@ from uuid import UUID
 
 from controller.services.ingest_batches import Numbered
 from controller.services.ports import Cursor, CursorStore
+from controller.services.restored_gaps import RestoredGaps
 
 MAX_AHEAD: Final = 256
 """Numbers remembered beyond a gap per spool; more are stored but must be sent again."""
@@ -33,8 +34,8 @@ class Progress:
     Used by one thread; this process is the only one that moves cursors.
     """
 
-    def __init__(self, store: CursorStore) -> None:
-        self._store = store
+    def __init__(self, store: CursorStore, gaps: RestoredGaps | None = None) -> None:
+        self._store, self._gaps = store, gaps
         self._acked: OrderedDict[SpoolKey, int] | None = None
         self._holds_all = False
         self._ahead: OrderedDict[SpoolKey, frozenset[int]] = OrderedDict()
@@ -58,6 +59,8 @@ class Progress:
         for key, seqs in came.items():
             acked = self._acked_seq(key)
             ahead = {seq for seq in seqs | self._ahead.get(key, frozenset()) if seq > acked}
+            if self._gaps is not None:
+                acked = self._gaps.base(Cursor(*key, acked), ahead)
             while acked + 1 in ahead:
                 acked += 1
                 ahead.remove(acked)

@@ -9,39 +9,32 @@ from datetime import UTC
 from typing import Final
 from uuid import UUID
 
-import numpy as np
-
-from controller.domain.candidates import MASK_STATES
 from controller.domain.contacts import ContactRule, assess_contacts, load_rule
 from controller.domain.contacts_rules import infectious_window
 from controller.domain.match import Calibration
-from controller.domain.route import RouteSettings, plan
-from controller.domain.trace import TraceSettings, trace
-from controller.domain.types import CameraSite, Candidate, ContactAssessment, PlannedQuery, Trace
+from controller.domain.types import CameraSite, Candidate, ContactAssessment, Trace
 from controller.services.asking import Answer, AskingService, Question
 from controller.services.case_request import cameras_in_scope
+from controller.services.case_trace import CaseTracing, Retraced
 from controller.services.cases import CaseService
 from controller.services.enrolment import Enrolment
 from controller.services.evidence import EvidenceService
 from controller.services.fleet import FleetService
 from controller.services.keys import KeyService
+from controller.services.lookback import Lookbacks
 from controller.services.match_found import Found, MatchRequest, MatchSettings
 from controller.services.match_together import SharedMatcher
 from controller.services.ports import GalleryScope
+from controller.services.refusals import Conflict
 from controller.services.reporting import Outcome, write_report
 from controller.services.stores import QueryStore
-from controller.services.values import Agent, Case
-from controller.services.views import Views, merged
-from wire.limits import MAX_PROBES_PER_QUERY, MAX_TRACKLET_IDS_PER_QUERY
-from wire.messages import Probe, QueryKind, QuerySecrets
-from wire.protection import template_to_bytes
-from wire.times import epoch_of_us
+from controller.services.values import Agent, Case, CaseState, Principal
+from controller.services.views import Views
+from wire.limits import MAX_TRACKLET_IDS_PER_QUERY
+from wire.messages import QueryKind, QuerySecrets
 
 _LOG: Final = logging.getLogger(__name__)
-_LOCAL_STRANGERS: Final = 2_000
-_LOCAL_FALSE: Final = 0.5
 _MARGIN_US: Final = 5_000_000
-_LONGEST_TRACKLET_US: Final = 3_600_000_000
 _NOBODY: Final = 1.001
 
 
@@ -49,11 +42,11 @@ _NOBODY: Final = 1.001
 class Limits:
     """How far one investigation reaches, and how long it waits."""
 
-    max_gap_agents: int = 3
-    max_agents: int = 50
     false_candidates_per_day: float = 20.0
     reply_timeout_s: float = 60.0
     max_pictures: int = 6
+    away_ttl_s: float = 86_400.0
+    """How long a question waits at the broker for an agent that is away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +60,7 @@ class InvestigationParts:
     asking: AskingService
     evidence: EvidenceService
     queries: QueryStore
+    tracing: CaseTracing
     calibration: Callable[[str], Calibration]
     now_us: Callable[[], int]
 
@@ -80,6 +74,7 @@ class _Work:
     sites: dict[str, CameraSite]
     probes: Sequence[Enrolment]
     calibration: Calibration
+    lookbacks: Lookbacks
     timings: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -102,44 +97,62 @@ class Investigation:
         work = self._begin(case_id)
         with self._step(work, "match"):
             found = self._match(work)
-            candidates = found.candidates()
-        settings = TraceSettings(sightings_searched=max(found.searched, 1))
         with self._step(work, "trace"):
-            first = trace(candidates, work.sites, settings)
+            first = self._parts.tracing.trace(work.case, found)
         with self._step(work, "lookback"):
-            answers = self._look_back(work, first, candidates)
+            answers = self._look_back(work, first)
         with self._step(work, "contacts"):
-            final, contacts = self._assess(work, candidates, answers, settings)
+            final = self._parts.tracing.trace(work.case, found, self._further(work, answers))
+            contacts = self._contacts(work, final, answers)
         with self._step(work, "evidence"):
-            withheld = self._collect(work, final)
+            self._collect(work, final)
         with self._step(work, "report"):
             work.timings["total"] = time.monotonic() - started_s
-            outcome = Outcome(
-                trace=final,
-                contacts=contacts,
-                searched=found.searched,
-                search_complete=found.complete,
-                withheld=withheld,
-                sites=work.sites,
-                agents_total=len(self._parts.fleet.agents()),
-                timings=work.timings,
-                rule=self._rule.name,
-            )
-            self._write(work, outcome)
+            self._write(work, final, contacts)
+
+    def refresh(self, case_id: UUID) -> Retraced:
+        """Make trace, contacts and report anew with what people and late answers said since.
+
+        Searches nothing and asks nobody. Raises `Refusal` for a case that may not go on, that is
+        investigated now, or of which nothing is kept.
+        """
+        work = self._begin(case_id)
+        if work.case.state is CaseState.RUNNING:
+            raise Conflict("state", "an investigation of this case is running; wait for it")
+        answers = self._parts.asking.answers(case_id, QueryKind.LOOKBACK)
+        again = self._parts.tracing.again(case_id, self._further(work, answers))
+        self._write(work, again.trace, self._contacts(work, again.trace, answers))
+        return again
+
+    def prepare(self, case_id: UUID, by: Principal) -> None:
+        """Search and trace only, so that a plan can be shown before anybody is asked."""
+        self._parts.cases.begin(case_id, by)
+        fault = "the search was not finished; try again"
+        try:
+            work = self._begin(case_id)
+            with self._step(work, "match"):
+                found = self._match(work)
+            with self._step(work, "trace"):
+                self._parts.tracing.trace(work.case, found)
+            fault = ""
+        finally:
+            self._parts.cases.finish(case_id, fault=fault)
 
     def _begin(self, case_id: UUID) -> _Work:
         case = self._parts.cases.require_active(case_id)
         agents = cameras_in_scope(case.scope, self._parts.fleet.agents())
         probes = self._parts.cases.probes(case)
+        calibration = self._parts.calibration(probes[0].space_id)
         return _Work(
             case=case,
             agents={agent.camera_id: agent for agent in agents},
+            lookbacks=Lookbacks(case, self._parts.keys, probes, calibration),
             sites={
                 agent.camera_id: CameraSite(agent.camera_id, agent.agent_id, agent.x_m, agent.y_m)
                 for agent in agents
             },
             probes=probes,
-            calibration=self._parts.calibration(probes[0].space_id),
+            calibration=calibration,
         )
 
     @contextmanager
@@ -177,72 +190,23 @@ class Investigation:
         cameras = None if everything else tuple(sorted(work.agents))
         return GalleryScope(scope.start_us, scope.end_us, work.space_id, cameras)
 
-    def _look_back(
-        self, work: _Work, first: Trace, candidates: Sequence[Candidate]
-    ) -> Sequence[Answer]:
-        settings = RouteSettings(
-            max_gap_agents=self._limits.max_gap_agents, max_agents=self._limits.max_agents
-        )
-        accepted = {i for visit in first.visits for i in visit.sighting_ids}
-        by_camera: dict[str, list[Candidate]] = {}
-        for one in candidates:
-            if one.sighting_id in accepted:
-                by_camera.setdefault(one.camera_id, []).append(one)
+    def _look_back(self, work: _Work, first: Trace) -> Sequence[Answer]:
+        by_camera: dict[str, list[UUID]] = {}
+        for visit in first.visits:
+            by_camera.setdefault(visit.camera_id, []).extend(visit.sighting_ids)
         sent = []
-        for planned in plan(first, work.sites, settings):
-            mine = by_camera.get(planned.camera_id, [])
-            question = self._lookback(work, planned, [one.sighting_id for one in mine])
+        for ask in self._parts.tracing.asks(work.case, first):
+            away = ask.when == "when back"
+            camera_id = ask.query.camera_id
+            question = work.lookbacks.question(
+                ask.query, work.agents[camera_id], by_camera.get(camera_id, []),
+                self._limits.away_ttl_s if away else None,
+            )  # fmt: skip
             query_id = self._parts.asking.new_id()
             self._parts.asking.ask(work.case.case_id, query_id, question)
-            sent.append(query_id)
+            if not away:
+                sent.append(query_id)
         return self._wait(work, sent)
-
-    def _lookback(
-        self, work: _Work, planned: PlannedQuery, sighting_ids: Sequence[UUID]
-    ) -> Question:
-        agent = work.agents[planned.camera_id]
-        start_us, end_us = self._inside(work, planned.start_us, planned.end_us)
-        limits = [self._local_threshold(work, probe) for probe in work.probes]
-        secrets = QuerySecrets(
-            space_id=work.space_id,
-            probes=self._probes(work, agent, start_us, end_us, limits),
-            sighting_ids=tuple(sighting_ids[:MAX_TRACKLET_IDS_PER_QUERY]),
-        )
-        return Question(agent, QueryKind.LOOKBACK, start_us, end_us, planned.reason, secrets)
-
-    def _inside(self, work: _Work, start_us: int, end_us: int) -> tuple[int, int]:
-        # A margin around a visit must not reach beyond what was approved.
-        scope = work.case.scope
-        start_us = min(max(start_us, scope.start_us), scope.end_us)
-        return start_us, max(start_us, min(end_us, scope.end_us))
-
-    def _probes(
-        self, work: _Work, agent: Agent, start_us: int, end_us: int, limits: Sequence[float]
-    ) -> tuple[Probe, ...]:
-        known = self._parts.keys.known_epochs()
-        # A tracklet belongs to the day it began in: the day before may reach into the window.
-        days = range(epoch_of_us(start_us - _LONGEST_TRACKLET_US), epoch_of_us(end_us) + 1)
-        embeddings = np.stack([probe.embedding for probe in work.probes])
-        probes = []
-        for day in (one for one in days if one in known):
-            rotated = self._parts.keys.rotate_probe(
-                work.case.case_id, embeddings, epoch=day, shard=agent.shard
-            )
-            for row, limit in zip(rotated, limits, strict=True):
-                template = template_to_bytes(row)
-                probes.append(
-                    Probe(epoch=day, shard=agent.shard, template=template, min_similarity=limit)
-                )
-        return tuple(probes[:MAX_PROBES_PER_QUERY])
-
-    def _local_threshold(self, work: _Work, probe: Enrolment) -> float:
-        # One agent's store is small, so few strangers come through; the trace decides about them.
-        return min(
-            work.calibration.pair(probe.mask_state, state).threshold(
-                strangers=_LOCAL_STRANGERS, false_candidates=_LOCAL_FALSE
-            )
-            for state in MASK_STATES
-        )
 
     def _wait(self, work: _Work, query_ids: Sequence[UUID]) -> Sequence[Answer]:
         if not query_ids:
@@ -251,36 +215,36 @@ class Investigation:
             work.case.case_id, query_ids, timeout_s=self._limits.reply_timeout_s
         )
 
-    def _assess(
-        self, work: _Work, candidates: Sequence[Candidate], answers: Sequence[Answer],
-        settings: TraceSettings,
-    ) -> tuple[Trace, tuple[ContactAssessment, ...]]:  # fmt: skip
+    def _further(self, work: _Work, answers: Sequence[Answer]) -> list[Candidate]:
         views = Views(work.case.case_id, self._parts.keys, work.agents)
-        further = views.candidates(answers, work.probes, work.calibration)
-        final = trace(merged(candidates, further), work.sites, settings)
+        return views.candidates(answers, work.probes, work.calibration)
+
+    def _contacts(
+        self, work: _Work, final: Trace, answers: Sequence[Answer]
+    ) -> tuple[ContactAssessment, ...]:
+        views = Views(work.case.case_id, self._parts.keys, work.agents)
         accepted = frozenset(i for visit in final.visits for i in visit.sighting_ids)
         seen = views.views(
             answers, accepted, not_before_us=_infectious_from_us(work.case, self._rule)
         )
         seed = work.case.case_id.int & 0xFFFF_FFFF
-        return final, assess_contacts(seen, self._rule, work.calibration, seed=seed)
+        return assess_contacts(seen, self._rule, work.calibration, seed=seed)
 
-    def _collect(self, work: _Work, final: Trace) -> int:
-        sent = []
-        if self._limits.max_pictures:
-            sent = [self._ask_for_pictures(work, camera_id, final) for camera_id in _cameras(final)]
-        withheld = 0
+    def _collect(self, work: _Work, final: Trace) -> None:
+        away = self._parts.tracing.away()
+        # Who is away is asked for pictures by the next investigation: a grant does not live long.
+        there = [
+            name for name in _cameras(final) if work.agents[name].agent_id not in away
+        ] if self._limits.max_pictures else []  # fmt: skip
+        sent = [self._ask_for_pictures(work, camera_id, final) for camera_id in there]
         for answer in self._wait(work, sent):
             for body in answer.evidence:
-                withheld += body.withheld
                 self._parts.evidence.accept(answer.query.query_id, work.case.case_id, body)
-        return withheld
 
     def _ask_for_pictures(self, work: _Work, camera_id: str, final: Trace) -> UUID:
         agent = work.agents[camera_id]
         visits = [visit for visit in final.visits if visit.camera_id == camera_id]
-        start_us, end_us = self._inside(
-            work,
+        start_us, end_us = work.lookbacks.inside(
             min(visit.start_us for visit in visits) - _MARGIN_US,
             max(visit.end_us for visit in visits) + _MARGIN_US,
         )
@@ -295,7 +259,7 @@ class Investigation:
         secrets = QuerySecrets(
             space_id=work.space_id,
             # Pictures only of accepted sightings: nobody passes by similarity alone.
-            probes=self._probes(work, agent, start_us, end_us, [_NOBODY] * len(work.probes)),
+            probes=work.lookbacks.protected(agent, start_us, end_us, [_NOBODY] * len(work.probes)),
             sighting_ids=tuple(ids[:MAX_TRACKLET_IDS_PER_QUERY]),
             upload_url=url,
             max_pictures=self._limits.max_pictures,
@@ -305,12 +269,25 @@ class Investigation:
         self._parts.asking.ask(work.case.case_id, query_id, question)
         return query_id
 
-    def _write(self, work: _Work, outcome: Outcome) -> None:
-        pictures = self._parts.evidence.pictures(work.case.case_id)
-        queries = self._parts.queries.queries(work.case.case_id)
-        contents = write_report(
-            work.case, outcome, queries, pictures, generated_us=self._parts.now_us()
+    def _write(self, work: _Work, final: Trace, contacts: tuple[ContactAssessment, ...]) -> None:
+        case_id = work.case.case_id
+        searched, complete = self._parts.tracing.searched(case_id)
+        told = self._parts.asking.answers(case_id, QueryKind.EVIDENCE)
+        outcome = Outcome(
+            trace=final,
+            contacts=contacts,
+            searched=searched,
+            search_complete=complete,
+            withheld=sum(body.withheld for answer in told for body in answer.evidence),
+            sites=work.sites,
+            agents_total=len(self._parts.fleet.agents()),
+            timings=work.timings,
+            rule=self._rule.name,
         )
+        contents = write_report(
+            work.case, outcome, self._parts.queries.queries(case_id),
+            self._parts.evidence.pictures(case_id), generated_us=self._parts.now_us(),
+        )  # fmt: skip
         for kind, content in contents.items():
             self._parts.cases.put_result(work.case, kind, content)
 

@@ -55,7 +55,9 @@ class KeyService:
             known = self._store.epoch_keys()
             for epoch in epochs:
                 if epoch not in known:
-                    wrapped = self._sealer.wrap(self._sealer.new_key(), label=_label(epoch))
+                    wrapped = self._sealer.wrap(
+                        self._sealer.new_key(), label=epoch_key_label(epoch)
+                    )
                     self._store.add_epoch_key(epoch, wrapped, self._now_us())
         return list(epochs)
 
@@ -138,11 +140,12 @@ class KeyService:
                 wrapped = self._store.epoch_keys().get(epoch)
                 if wrapped is None:
                     raise NotFound("epoch", f"day {epoch} has no key: it is past retention")
-                self._unwrapped[epoch] = self._sealer.unwrap(wrapped, label=_label(epoch))
+                self._unwrapped[epoch] = self._sealer.unwrap(wrapped, label=epoch_key_label(epoch))
             return self._unwrapped[epoch]
 
 
-def _label(epoch: int) -> str:
+def epoch_key_label(epoch: int) -> str:
+    """Return what an epoch's wrapped key is bound to."""
     return f"epoch_key|{epoch}"
 
 

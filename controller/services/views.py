@@ -157,13 +157,6 @@ class Views:
         return agent is not None and agent.shard == tracklet.shard
 
 
-def merged(known: Iterable[Candidate], further: Iterable[Candidate]) -> list[Candidate]:
-    """Return all candidates, each sighting once; what the gallery said of it goes first."""
-    by_id = {one.sighting_id: one for one in further}
-    by_id |= {one.sighting_id: one for one in known}
-    return list(by_id.values())
-
-
 def _tracklets(answers: Sequence[Answer]) -> Iterable[tuple[str, TrackletReport]]:
     for answer in answers:
         for body in answer.lookbacks:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from controller.domain.match import best_similarity
+from tests.bench.backup import backup
 from tests.bench.edge.run import edge
 from tests.bench.gallery.run import gallery
 from tests.bench.ingest import ingest
@@ -37,8 +38,8 @@ def match() -> dict[str, object]:
 
 
 BENCHES: dict[str, Callable[[], dict[str, object]]] = {
-    "edge": edge, "gallery": gallery, "ingest": ingest, "match": match, "openset": openset,
-    "privacy": privacy,
+    "backup": backup, "edge": edge, "gallery": gallery, "ingest": ingest, "match": match,
+    "openset": openset, "privacy": privacy,
 }  # fmt: skip
 
 

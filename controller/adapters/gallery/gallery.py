@@ -39,7 +39,7 @@ batch that is sent again after a crash must not count twice. What was acknowledg
 again, so more than a crash can leave open need not be kept."""
 RECENT_US: Final = 600_000_000
 COUNTED_ROWS: Final = 4_096
-RUN_ROWS: Final = 32
+RUN_ROWS: Final = 128
 CHECKPOINT_EVERY_S: Final = 300.0
 
 
@@ -73,6 +73,16 @@ class Gallery:
         folder = index_dir or search_folder(dsn)
         store = SightingStore.open(dsn, cluster=cluster)
         return cls(store, SearchIndex(folder), now_us)
+
+    @property
+    def table(self) -> SightingStore:
+        """The durable rows, for a backup."""
+        return self._store
+
+    def settled_us(self) -> int:
+        """Return a time up to which every row that was stored is durable; -1 without rows."""
+        with self._insert_lock:
+            return self._stored_us
 
     def close(self) -> None:
         """Write a checkpoint and close."""

@@ -15,7 +15,14 @@ from controller.errors import ControllerError
 from controller.services.ports import GalleryRow
 
 PAGE_ROWS: Final = 50_000
+COPY_ROWS: Final = 20_000
+"""Of a page that leaves while sightings come in: an insert waits for one or two of them."""
 _FIELDS: Final = tuple(name for name in COLUMNS if name != "stored_us")
+_PAGE: Final = (
+    "WHERE epoch = {epoch:UInt32} AND shard = {shard:UInt16} AND stored_us > {after:Int64} "
+    "AND (camera_id, start_us, id) > ({c:String}, {s:Int64}, toUUID({i:String})) "
+    "ORDER BY camera_id, start_us, id"
+)
 
 
 class SightingStore:
@@ -126,17 +133,50 @@ class SightingStore:
         )
         return int(found[0][0] or 0)
 
+    def shards(self, epoch: int) -> dict[int, int]:
+        """Return the shards of an epoch, each with when its newest row was stored."""
+        rows = self._query(
+            f"SELECT shard, max(stored_us) FROM {TABLE} WHERE epoch = {{e:UInt32}} GROUP BY shard",
+            {"e": epoch},
+        )
+        return {int(shard): int(newest) for shard, newest in rows}
+
+    def different(self, epoch: int, shard: int) -> int:
+        """Return how many different sightings a shard of an epoch has."""
+        where = "WHERE epoch = {e:UInt32} AND shard = {s:UInt16}"
+        found = self._query(f"SELECT uniqExact(id) FROM {TABLE} {where}", {"e": epoch, "s": shard})
+        return int(found[0][0])
+
+    def arrow_pages(self, epoch: int, shard: int, after_us: int) -> Iterator[Any]:
+        """Yield what was stored after a time as Arrow tables of all columns, a page at a time.
+
+        Every row that is there at the start is in one page, or a newer version of it.
+        """
+        last: tuple[str, int, UUID] = ("", -1, UUID(int=0))
+        while True:
+            with self._lock:
+                page = self._client.query_arrow(
+                    f"SELECT {', '.join(COLUMNS)} FROM {TABLE} {_PAGE} LIMIT {COPY_ROWS}",
+                    parameters=_page_values(epoch, shard, after_us, last),
+                )
+            if page.num_rows:
+                yield page
+            if page.num_rows < COPY_ROWS:
+                return
+            last = tuple(page.column(n)[-1].as_py() for n in ("camera_id", "start_us", "id"))
+
+    def insert_arrow(self, page: Any) -> None:
+        """Write back what `arrow_pages` gave, with the times at which it was stored."""
+        with self._lock:
+            self._client.insert_arrow(TABLE, page)
+
     def _page(
         self, epoch: int, shard: int, after_us: int, last: tuple[str, int, UUID]
     ) -> list[GalleryRow]:
         rows = self._query(
-            f"SELECT {', '.join(_FIELDS)} FROM {TABLE} "
-            "WHERE epoch = {epoch:UInt32} AND shard = {shard:UInt16} AND stored_us > {after:Int64} "
-            "AND (camera_id, start_us, id) > ({c:String}, {s:Int64}, toUUID({i:String})) "
-            f"ORDER BY camera_id, start_us, id LIMIT 1 BY id LIMIT {PAGE_ROWS}",
-            {"epoch": epoch, "shard": shard, "after": after_us,
-             "c": last[0], "s": last[1], "i": str(last[2])},
-        )  # fmt: skip
+            f"SELECT {', '.join(_FIELDS)} FROM {TABLE} {_PAGE} LIMIT 1 BY id LIMIT {PAGE_ROWS}",
+            _page_values(epoch, shard, after_us, last),
+        )
         return [GalleryRow(**dict(zip(_FIELDS, row, strict=True))) for row in rows]
 
     def _query(self, sql: str, values: dict[str, Any] | None = None) -> list[tuple[Any, ...]]:
@@ -150,3 +190,12 @@ class SightingStore:
 
 def _column(rows: Sequence[GalleryRow], name: str) -> list[Any]:
     return [getattr(row, name) for row in rows]
+
+
+def _page_values(
+    epoch: int, shard: int, after_us: int, last: tuple[str, int, UUID]
+) -> dict[str, Any]:
+    return {
+        "epoch": epoch, "shard": shard, "after": after_us,
+        "c": last[0], "s": last[1], "i": str(last[2]),
+    }  # fmt: skip

@@ -45,6 +45,16 @@ class Database:
             yield connection
 
     @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """Give a connection whose every read sees the state of the first one."""
+        with self._engine.connect() as connection:
+            if not self._sqlite:
+                # SQLite's transactions are snapshots anyway.
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            with connection.begin():
+                yield connection
+
+    @contextmanager
     def write(self) -> Iterator[Connection]:
         """Give a connection whose changes are all kept, durably, or none.
 

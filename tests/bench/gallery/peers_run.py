@@ -33,6 +33,7 @@ PARTICIPANTS: Final = (
     Participant("NumPy float32", "numpy_peer", "float32"),
     Participant("FAISS flat SQ8", "faiss_peer", "sq8", "faiss"),
     Participant("FAISS PQ fast scan + SQ8", "faiss_peer", "pq", "faiss"),
+    Participant("FAISS PQ fast scan of half the bytes + SQ8", "faiss_peer", "pq_half", "faiss"),
     Participant("FAISS RaBitQ fast scan + SQ8", "faiss_peer", "rabitq", "faiss"),
     Participant("LanceDB flat", "lance_peer", "flat", "lance"),
     Participant("LanceDB RaBitQ, refined", "lance_peer", "rabitq", "lance"),

@@ -2,19 +2,25 @@
 
 Every face is once the probe and once the row of every other, under rotations of several shard
 keys; templates are quantised as they are stored. A pair counts by its exact cosine.
+
+`python -m tests.bench.gallery.recall FILE.npz` prints the curve for (n, 192) arrays `masked` and
+`unmasked` of raw embeddings, one row a person; no such file is part of this project.
 """
 
 import hashlib
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from agent.models.pack import load_pack
 from controller.domain.prefilter import HEAVY, TOP, bit_planes, probe_codes, probe_levels
 from wire.protection import dequantise, quantise, rotation
 
 F32 = NDArray[np.float32]
+THRESHOLDS = (0.35, 0.40, 0.45, 0.50, 0.55, 0.65)
 
 
 @dataclass(frozen=True)
@@ -73,3 +79,23 @@ def recall_curve(
             for t in thresholds
         ]
     return found
+
+
+def main() -> None:
+    """Adapt the embeddings of a file as a box does, and print one line per pair and cosine."""
+    adaptation = load_pack().adaptation()
+    with np.load(sys.argv[1]) as raw:
+        groups = {
+            name: np.asarray(
+                adaptation.apply(raw[name] / np.linalg.norm(raw[name], axis=1)[:, None], name),
+                np.float32,
+            )
+            for name in ("masked", "unmasked")
+        }
+    for one in recall_curve(groups, THRESHOLDS, probes=200, keys=4, seed=1):
+        print(f"{one.pair} {one.min_similarity:.2f}: {one.above} pairs above, kept "
+              f"{one.recall:.4%}, others through {one.strangers_passed:.2%}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

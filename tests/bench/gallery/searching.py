@@ -15,6 +15,7 @@ from controller.services.ports import GalleryScope
 from wire.protection import F32, rotation
 
 SPACE = "bench-space"
+EPOCHS = frozenset(range(100_000))
 
 
 class TableKeys:
@@ -22,7 +23,7 @@ class TableKeys:
 
     def known_epochs(self) -> frozenset[int]:
         """Return every epoch."""
-        return frozenset(range(100_000))
+        return EPOCHS
 
     def matrix(self, epoch: int, shard: int) -> F32:
         """Return the rotation of one shard; kept by `rotation` itself for the last 64."""

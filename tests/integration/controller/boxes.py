@@ -42,6 +42,7 @@ class Box:
         self.queries: list[m.Query] = []
         self.uploads: list[int] = []
         self._spool, self._seq = uuid7(unix_ms=1), 0
+        self._away, self._missed = False, list[m.Query]()
         world.outbox.listeners.append(self.receive)
         world.controller.housekeeping.deliver_all()
         world.controller.housekeeping.tick()
@@ -50,7 +51,33 @@ class Box:
         if topic == agent_topic(self.device.agent_id, "keys"):
             self._take_keys(peek(m.KeyDelivery, payload))
         if topic == agent_topic(self.device.agent_id, "queries"):
-            self._answer(peek(m.Query, payload))
+            query = peek(m.Query, payload)
+            if self._away:
+                self._missed.append(query)
+            else:
+                self._answer(query)
+
+    def away(self) -> None:
+        """Die after a birth: what is asked meanwhile waits, as it does at a broker."""
+        self._say(online=True)
+        self._say(online=False)
+        self._away = True
+
+    def back(self) -> int:
+        """Come back and answer what was asked meanwhile; how many answers are on their way."""
+        self._away, missed = False, self._missed
+        self._say(online=True)
+        for query in missed:
+            self._answer(query)
+        return len(missed)
+
+    def _say(self, *, online: bool) -> None:
+        state = m.AgentState(
+            agent_id=self.device.agent_id, camera_id=self.device.camera_id, online=online,
+            bd_seq=1, since_us=self.world.clock.now_us(), model_pack_id="pack",
+            space_id="mfn192-arc5-w2", variant="float", version="1",
+        )  # fmt: skip
+        self._deliver(agent_topic(self.device.agent_id, "state"), state)
 
     def publish(self) -> None:
         """Hand all tracklets to ingest as one signed batch."""

@@ -24,8 +24,10 @@ class Keys:
 
     def __init__(self) -> None:
         self.held: dict[int, bytes] = {}
+        self.asked = 0
 
     def epoch_keys(self) -> dict[int, bytes]:
+        self.asked += 1
         return dict(self.held)
 
     def add_epoch_key(self, epoch: int, wrapped: bytes, now_us: int) -> None:
@@ -69,6 +71,16 @@ def bench() -> Bench:
 def faces(count: int) -> np.ndarray:
     vectors = np.random.default_rng(3).standard_normal((count, 192))
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
+
+
+def test_a_whole_fleets_deliveries_look_at_the_epochs_only_once(bench: Bench) -> None:
+    device = X25519PrivateKey.generate().public_key().public_bytes_raw()
+    fleet = [Agent(f"a{n}", f"c{n}", bytes(32), device, 0, 0, shard=n) for n in range(20)]
+    found = list(bench.service.deliveries(fleet))
+    assert [one.agent_id for one in found] == [one.agent_id for one in fleet]
+    assert all(len(one.keys) == 5 for one in found)
+    # Once for the epochs, once for each key that is unwrapped for the first time.
+    assert bench.store.asked <= 2 + 5
 
 
 def test_keys_exist_from_yesterday_to_three_days_ahead_and_stay_the_same(bench: Bench) -> None:

@@ -57,6 +57,20 @@ def test_a_batch_is_signed_numbered_and_kept_until_it_is_acknowledged() -> None:
     assert kit.latencies.longest_s == pytest.approx(0.5)
 
 
+def test_only_batches_published_while_it_is_measured_have_a_latency() -> None:
+    controller = FakeController()
+    box, kit = make_box(controller)
+    kit.measured_from_s, kit.measured_until_s = 20.0, 30.0
+    for sent_s in (10.0, 25.0, 31.0):
+        pass_by(box, 2)
+        box.seal(box.take_waiting(), NOW_US)
+        message, entry = box.due(sent_s)[-1]
+        assert entry is not None
+        entry.sent_s = sent_s
+        acknowledge(controller, box, controller.take(box.identity, message.payload), sent_s + 0.5)
+    assert (kit.tally.acked, kit.latencies.total) == (6, 2)
+
+
 def test_templates_are_the_pools_under_the_delivered_key() -> None:
     controller = FakeController()
     box, _ = make_box(controller)

@@ -123,6 +123,13 @@ def test_a_batch_is_closed_when_its_time_has_come() -> None:
     assert len(street.batches()) == 1
 
 
+def test_the_first_batches_of_a_fleet_do_not_come_all_together() -> None:
+    street = make_street(200, 2_000.0, pace=Pace(1.0, linger_s=1.0))
+    street.traffic.go(0.0)
+    street.pass_time(0.5)
+    assert 30 < len(street.batches()) < 170
+
+
 def test_late_batches_come_late_and_all_of_them_in_the_end() -> None:
     street = make_street(3, 30.0, faults=FaultSettings(late_share=1.0, late_s=60.0))
     street.traffic.go(0.0)

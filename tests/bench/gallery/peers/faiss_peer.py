@@ -1,7 +1,7 @@
 """FAISS, flat: SQ8; PQ fast scan and RaBitQ fast scan, both refined by SQ8.
 
-`python -m tests.bench.gallery.peers.faiss_peer PHASE DATA HOME sq8|pq|rabitq [SETTING]`. Top-k
-search, as the fast scans have no range search and that of SQ8 is some ten times slower.
+`python -m tests.bench.gallery.peers.faiss_peer PHASE DATA HOME sq8|pq|pq_half|rabitq [SETTING]`.
+Top-k search, as the fast scans have no range search and that of SQ8 is some ten times slower.
 """
 
 # mypy: disable-error-code="import-not-found, import-untyped, no-any-return"
@@ -22,6 +22,9 @@ TRAINED_ON: Final = 100_000
 MARGINS: Final = (1.05, 1.2, 1.5)
 FACTORS: Final = (1, 1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)
 """k over the largest number of answers, and candidates of the first look over k."""
+
+
+PQ_PARTS: Final = {"pq": 192, "pq_half": 96}
 
 
 class FaissPeer:
@@ -75,8 +78,8 @@ class FaissPeer:
         sq8 = faiss.IndexScalarQuantizer(dimension, faiss.ScalarQuantizer.QT_8bit, inner)
         if self._variant == "sq8":
             return sq8
-        if self._variant == "pq":
-            first = faiss.IndexPQFastScan(dimension, dimension, 4, inner)
+        if self._variant in PQ_PARTS:
+            first = faiss.IndexPQFastScan(dimension, PQ_PARTS[self._variant], 4, inner)
         else:
             first = faiss.IndexRaBitQFastScan(dimension, inner)
         # The refining index only borrows the two others; Python must keep them alive.

@@ -1,0 +1,1 @@
+"""Backups: one folder, many backups in it, each a manifest that names its files."""

@@ -1,0 +1,1 @@
+"""A synthetic city, seeded and streaming: streets, cameras, people, what boxes hold of them."""

@@ -1,0 +1,1 @@
+"""The whole chain on a city whose truth is known, and its figures."""
