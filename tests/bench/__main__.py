@@ -15,6 +15,7 @@ from tests.bench.edge.run import edge
 from tests.bench.gallery.run import gallery
 from tests.bench.ingest import ingest
 from tests.bench.openset import openset
+from tests.bench.privacy import privacy
 from tests.bench.timing import median_ms
 from wire.protection import dequantise
 
@@ -38,7 +39,7 @@ def match() -> dict[str, object]:
 
 BENCHES: dict[str, Callable[[], dict[str, object]]] = {
     "backup": backup, "edge": edge, "gallery": gallery, "ingest": ingest, "match": match,
-    "openset": openset,
+    "openset": openset, "privacy": privacy,
 }  # fmt: skip
 
 
